@@ -1,0 +1,124 @@
+"""Measurement: every number that netwright prints, measured or predicted, with its interval.
+
+A prediction is a Measurement with `source="predicted"`; tables, plots and fronts treat both alike.
+This file knows no device and no model; it knows when two numbers may be ranked.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Source = Literal["measured", "predicted", "vendor"]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What is measured: its unit, which way is better, and how a person reads it."""
+
+    unit: str
+    better: Literal["higher", "lower", "neither"]
+    meaning: str
+
+
+QUANTITIES: dict[str, Quantity] = {
+    "accuracy": Quantity("fraction", "higher", "share of held-out examples classified correctly"),
+    "accuracy_change": Quantity("fraction", "higher", "paired change of accuracy against the reference"),
+    "loss": Quantity("nat", "lower", "mean cross-entropy on held-out examples"),
+    "latency": Quantity("s", "lower", "median time of one call"),
+    "latency_p90": Quantity("s", "lower", "90th percentile of the time of one call"),
+    "latency_p99": Quantity("s", "lower", "99th percentile of the time of one call"),
+    "throughput": Quantity("items/s", "higher", "items answered per second"),
+    "peak_memory": Quantity("B", "lower", "peak resident memory of a fresh process that runs the model"),
+    "size": Quantity("B", "lower", "bytes of the files that are deployed"),
+    "energy": Quantity("J", "lower", "energy of one item"),
+    "training_time": Quantity("s", "lower", "wall time of a training run"),
+    "training_energy": Quantity("J", "lower", "energy of a training run"),
+    "training_memory": Quantity("B", "lower", "peak resident memory of a training run"),
+    "parameters": Quantity("1", "lower", "trainable numbers"),
+    "flops": Quantity("FLOP", "lower", "floating-point operations, two for a multiply-add"),
+    "gemm_rate": Quantity("FLOP/s", "higher", "rate of a large matrix product"),
+    "bandwidth": Quantity("B/s", "higher", "rate of reading main memory"),
+    "epoch_time": Quantity("s", "lower", "wall time of one training epoch"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One number with its interval.
+
+    `low` and `high` bound the value at confidence `level`; `n` counts the independent observations
+    behind it. `conditions` holds what one needs to measure it again: threads, batch, precision that
+    was executed, load, seed. Raises ValueError for an interval that does not hold its value.
+    """
+
+    quantity: str
+    value: float
+    low: float
+    high: float
+    level: float = 0.95
+    unit: str = ""
+    n: int
+    source: Source = "measured"
+    artifact: str | None = None
+    device: str | None = None
+    workload: str | None = None
+    when: str = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.quantity not in QUANTITIES:
+            raise ValueError(f"unknown quantity {self.quantity!r}")
+        if not all(map(math.isfinite, (self.value, self.low, self.high))):
+            raise ValueError(f"{self.quantity} = {self.value} [{self.low}, {self.high}] is not finite")
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"{self.quantity} = {self.value} lies outside its interval [{self.low}, {self.high}]")
+        if not 0 < self.level < 1 or self.n < 0:
+            raise ValueError(f"{self.quantity}: level {self.level}, n {self.n}")
+        object.__setattr__(self, "unit", self.unit or QUANTITIES[self.quantity].unit)
+
+    def __str__(self) -> str:
+        return f"{readable(self.value, self.unit)} [{readable(self.low, self.unit)}, {readable(self.high, self.unit)}]"
+
+
+def exact(quantity: str, value: float, **about: Any) -> Measurement:
+    """A count that has no spread: bytes of a file, parameters of a model."""
+    return Measurement(quantity=quantity, value=value, low=value, high=value, n=1, **about)
+
+
+def better(a: Measurement, b: Measurement) -> bool | None:
+    """True if `a` is better than `b`, False if worse, None where their intervals overlap.
+
+    Disjoint 95 % intervals differ at far below the 5 % level, so None is said more often than a
+    paired test would; compare paired observations with `stats.paired` where there are any.
+    """
+    if a.quantity != b.quantity or a.unit != b.unit:
+        raise ValueError(f"cannot compare {a.quantity} in {a.unit} with {b.quantity} in {b.unit}")
+    direction = QUANTITIES[a.quantity].better
+    if direction == "neither" or (a.low <= b.high and b.low <= a.high):
+        return None
+    return (a.value > b.value) == (direction == "higher")
+
+
+def readable(value: float, unit: str) -> str:
+    """A value with the prefix a person expects: 0.00123 s is 1.23 ms; 0.991 as a fraction is 99.10 %."""
+    if unit == "fraction":
+        return f"{100 * value:.2f} %"
+    if unit in ("", "1"):
+        return f"{value:,.0f}"
+    size = abs(value)
+    if unit == "nat" or size == 0:
+        return f"{value:.4g} {unit}"
+    if size < 1:
+        for prefix, scale in (("m", 1e-3), ("µ", 1e-6), ("n", 1e-9)):
+            if size >= scale * 0.9995:
+                return f"{value / scale:.3g} {prefix}{unit}"
+    if unit == "s":
+        return f"{value:.3g} s" if size < 120 else f"{value / 60:.3g} min" if size < 7200 else f"{value / 3600:.3g} h"
+    for prefix, scale in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if size >= scale * 0.9995:
+            return f"{value / scale:.3g} {prefix}{unit}"
+    return f"{value:.3g} {unit}"

@@ -1,0 +1,212 @@
+"""Run: one execution of a verb, as a folder that survives a kill.
+
+    runs/20261120-train-3fa9c1d2/
+      run.json            verb, key, status, result
+      recipe.toml         resolved
+      metrics.jsonl       a line a logged step
+      environment.json    versions, machine, command
+      log.txt             alerts and messages
+      plots/ artifact/ checkpoints/
+
+`Run.start` with the same verb and key finds the folder again: done -> reuse, unfinished -> resume. The
+folder is the truth; trackers and the database mirror it. This file does not know what a verb does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import json
+import math
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from netwright import __version__
+from netwright.core import artifact, recipe
+from netwright.core.error import UserError
+
+console = Console(stderr=True)
+"""People read this; what programs read goes to standard output."""
+
+
+class Run:
+    """An open run folder, locked against a second process. Use as a context manager."""
+
+    def __init__(self, folder: Path, verb: str, key: str, resumed: bool, lock: IO[str] | None) -> None:
+        self.folder, self.verb, self.key, self.resumed = folder, verb, key, resumed
+        self._lock = lock
+        self._mirrors: list[Any] = []
+
+    @classmethod
+    def start(cls, runs: Path, verb: str, key: Mapping[str, Any], fresh: bool = False) -> Run:
+        """Open the run of this verb and key, or make it.
+
+        `key` is whatever determines the result: settings and digests of inputs. Raises UserError when
+        another process holds the run, or the folder cannot be written.
+        """
+        digest = recipe.digest({"verb": verb, "version": __version__, **key})
+        known = sorted(runs.glob(f"*-{verb}-{digest[:10]}")) if runs.is_dir() else []
+        usable = [folder for folder in known if not (fresh and _status(folder) == "done")]
+        day = datetime.datetime.now().strftime("%Y%m%d" if not known or usable else "%Y%m%d%H%M%S")
+        folder = usable[-1] if usable else runs / f"{day}-{verb}-{digest[:10]}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / ".lock").open("w")
+        except OSError as fault:
+            raise artifact.disk_error(fault, folder) from fault
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise UserError(
+                "runs", str(folder), "another process is working on this run", "wait for it, or set runs=FOLDER"
+            ) from None
+        run = cls(folder, verb, digest, resumed=(folder / "run.json").is_file(), lock=lock)
+        if not run.resumed:
+            artifact.write_json(folder / "run.json", {"verb": verb, "key": digest, "status": "running", "of": key})
+            artifact.write_json(folder / "environment.json", environment())
+        return run
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        for mirror in self._mirrors:
+            mirror.close("FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED")
+        self._mirrors = []
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def done(self) -> bool:
+        return _status(self.folder) == "done"
+
+    @property
+    def result(self) -> Any:
+        """What `finish` was given, or None."""
+        return artifact.read_json(self.folder / "run.json").get("result")
+
+    def finish(self, result: Any) -> Any:
+        """Mark the run done, with a JSON-like result. From now on the same key reuses it."""
+        state = artifact.read_json(self.folder / "run.json")
+        artifact.write_json(self.folder / "run.json", {**state, "status": "done", "result": result})
+        return self.result
+
+    def mirror(self, *mirrors: Any) -> None:
+        """Send every later `log` to these too (`core.mirror`)."""
+        self._mirrors.extend(mirrors)
+
+    def log(self, step: int, **metrics: float) -> None:
+        """Append one line to metrics.jsonl. Values that are not finite become null, and say so."""
+        row = {"step": step, **{k: v if math.isfinite(v) else None for k, v in metrics.items()}}
+        try:
+            with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as handle:
+                handle.write(json.dumps(row) + "\n")
+        except OSError as fault:
+            raise artifact.disk_error(fault, self.folder) from fault
+        for mirror in self._mirrors:
+            mirror.log(step, {k: v for k, v in row.items() if k != "step" and v is not None})
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All rows of metrics.jsonl; a last line that a kill cut short is left out."""
+        path = self.folder / "metrics.jsonl"
+        rows = []
+        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+            with contextlib.suppress(ValueError):
+                rows.append(json.loads(line))
+        return rows
+
+    def rewind(self, step: int) -> None:
+        """Forget metrics after `step`: a resumed run writes them again."""
+        kept = [json.dumps(row) for row in self.metrics() if row["step"] <= step]
+        text = "".join(line + "\n" for line in kept)
+        artifact.replace_file(self.folder / "metrics.jsonl", lambda draft: draft.write_text(text, encoding="utf-8"))
+
+    def note(self, message: str) -> None:
+        """A message to the person and to log.txt."""
+        console.print(message, highlight=False, soft_wrap=True)
+        stamp = datetime.datetime.now().isoformat(timespec="seconds")
+        with (self.folder / "log.txt").open("a", encoding="utf-8") as handle:
+            handle.write(f"{stamp} {message}\n")
+
+
+@contextlib.contextmanager
+def progress(title: str, total: int | None, done: int = 0, unit: str = "") -> Iterator[Any]:
+    """A progress bar with time left. Yields `advance(n=1, note="")`.
+
+    Without a terminal (a log file, CI) it prints a line now and then instead of drawing.
+    """
+    if not console.is_terminal:
+        yield from _plain_progress(title, total, done)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console, transient=False, refresh_per_second=4) as bar:
+        task = bar.add_task(title, total=total, completed=done, note="")
+
+        def advance(n: int = 1, note: str | None = None) -> None:
+            bar.advance(task, n)
+            if note is not None:
+                bar.update(task, note=note)
+
+        yield advance
+
+
+def _plain_progress(title: str, total: int | None, done: int) -> Iterator[Any]:
+    start = last = time.monotonic()
+    count, first = done, done
+
+    def advance(n: int = 1, note: str | None = None) -> None:
+        nonlocal count, last
+        count += n
+        now = time.monotonic()
+        if now - last >= 10 and count > first:
+            last = now
+            left = f", {(now - start) * (total - count) / (count - first):.0f} s left" if total else ""
+            console.print(f"{title}: {count}/{total or '?'}{left} {note or ''}".rstrip(), highlight=False)
+
+    yield advance
+
+
+def environment() -> dict[str, Any]:
+    """What one needs to know to run it again: versions, system, command. No names of machine or user."""
+    import importlib.metadata
+
+    packages = ("torch", "numpy", "openvino", "nncf", "onnx", "onnxruntime", "safetensors", "sqlalchemy")
+    versions = {}
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return {
+        "netwright": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "packages": versions,
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "command": ["netwright", *sys.argv[1:]],
+    }
+
+
+def _status(folder: Path) -> str | None:
+    if not (folder / "run.json").is_file():
+        return None
+    status: str | None = artifact.read_json(folder / "run.json").get("status")
+    return status

@@ -1,0 +1,65 @@
+"""Extension points: a table of names to modules, opened only when a name is used.
+
+A table is a plain dict in the `__init__.py` of its folder, `{"cnn": "netwright.models.cnn"}`. A third
+party adds a name by an entry point in the group of the table (`netwright.models`). This file does
+not know what the modules hold; the contract tests run over every entry do.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from netwright.core.error import UserError, did_you_mean
+
+Table = Mapping[str, str]
+
+_EXTRA_OF = {  # the top-level package that is missing -> the extra that brings it
+    "openvino": "openvino",
+    "nncf": "openvino",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
+    "matplotlib": "plot",
+    "mlflow": "mlflow",
+    "tensorboard": "tensorboard",
+    "psycopg": "postgres",
+    "ray": "ray",
+    "huggingface_hub": "hf",
+}
+
+
+def names(table: Table, group: str = "") -> list[str]:
+    """All names in a table, those of entry points included."""
+    return sorted({*table, *(_entry_points(group) if group else ())})
+
+
+def resolve(table: Table, name: str, setting: str, group: str = "") -> Any:
+    """The module behind a name. Raises UserError for an unknown name, with the nearest one."""
+    if name in table:
+        return importlib.import_module(table[name])
+    found = _entry_points(group) if group else {}
+    if name in found:
+        return found[name].load()
+    raise UserError(setting, name, did_you_mean(name, names(table, group)), "netwright doctor")
+
+
+def extra(package: str, what_for: str) -> ModuleType:
+    """Import a package that an extra brings, or say which extra to install."""
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as missing:
+        if missing.name is None or package.split(".", maxsplit=1)[0] != missing.name.split(".")[0]:
+            raise
+        name = _EXTRA_OF[package.split(".", maxsplit=1)[0]]
+        raise UserError(
+            "extra", name, f"{what_for} needs the package {package}, which is not installed",
+            f"pip install 'netwright[{name}]'",
+        ) from None  # fmt: skip
+
+
+def _entry_points(group: str) -> dict[str, importlib.metadata.EntryPoint]:
+    return {point.name: point for point in importlib.metadata.entry_points(group=group)}

@@ -1,0 +1,9 @@
+"""What is learned from: sources, tasks, and the table of tasks."""
+
+TASKS = {
+    "mnist": "netwright.data.images",
+    "fashion-mnist": "netwright.data.images",
+    "cifar10": "netwright.data.images",
+    "imdb": "netwright.data.text",
+}
+"""Task name -> module with `Config` and `open(config) -> Task` (`data.tasks.Task`)."""

@@ -1,0 +1,123 @@
+"""Task: what is learned, and how well it was learned. The contract that every task keeps.
+
+A task holds its data in memory and hands out batches by index, so that the order of examples is the
+training loop's business and a resumed run sees the same batches. It does not know any model.
+
+Shape legend: B batch, K classes, N examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from netwright.core import stats
+from netwright.core.measurement import Measurement
+
+Split = Literal["train", "validation", "test"]
+Arrays = Mapping[str, NDArray[Any]]
+Predict = Callable[[Arrays], NDArray[np.float32]]
+"""Named inputs -> logits_BK. A torch model and an exported file's Runner both look like this."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One named input of a model: its shape without the batch (None: varies) and its dtype."""
+
+    shape: tuple[int | None, ...]
+    dtype: Literal["float32", "int64", "bool"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Named inputs of a model, each with the batch first, and labels_B."""
+
+    inputs: dict[str, Tensor]
+    labels_B: Tensor
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was seen on every example of a split, so that two models can be compared in pairs."""
+
+    correct_N: NDArray[np.bool_]
+    loss_N: NDArray[np.float32]
+
+    def accuracy(self, **about: Any) -> Measurement:
+        """Share correct, with Wilson's interval."""
+        share = stats.proportion(int(self.correct_N.sum()), len(self.correct_N))
+        return Measurement(quantity="accuracy", value=share.value, low=share.low, high=share.high, n=share.n, **about)
+
+    def loss(self, **about: Any) -> Measurement:
+        """Mean cross-entropy in nats, with a bootstrap interval over examples."""
+        mean = stats.bootstrap(self.loss_N, resamples=500)
+        return Measurement(quantity="loss", value=mean.value, low=mean.low, high=mean.high, n=mean.n, **about)
+
+
+class Task(Protocol):
+    """Data with train, validation and test splits, a loss and an evaluation."""
+
+    name: str
+    classes: tuple[str, ...]
+    inputs: Mapping[str, Input]
+    processor: Mapping[str, Any]
+    """Plain data that a deployment needs to turn a raw example into inputs: mean, std, vocabulary file."""
+    digest: str
+    """sha256 of everything that determines the batches: source hashes and settings."""
+
+    def size(self, split: Split) -> int: ...
+
+    def batch(self, split: Split, indices_B: Tensor, generator: torch.Generator | None = None) -> Batch:
+        """The examples at these places; augmented when a generator is given, and then only by it."""
+        ...
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Mean loss of a batch, a scalar."""
+        ...
+
+    def evaluate(self, predict: Predict, split: Split, batch: int = 500) -> Evaluation: ...
+
+    def example(self, batch: int = 1) -> dict[str, Tensor]:
+        """Real inputs from the validation split, for tracing and timing."""
+        ...
+
+    def write_processor(self, folder: Any) -> None:
+        """Write files that `processor` names (a vocabulary) into an artifact's folder."""
+        ...
+
+
+def open_task(config: Any) -> Task:
+    """The task of a parsed `[task]` section: fetches what is missing, checks hashes."""
+    from netwright.core import table
+    from netwright.data import TASKS
+
+    task: Task = table.resolve(TASKS, config.name, "task.name", "netwright.tasks").open(config)
+    return task
+
+
+def in_order(task: Task, split: Split, batch: int) -> Iterator[Batch]:
+    """All batches of a split, unaugmented, in order."""
+    for indices_B in torch.split(torch.arange(task.size(split)), batch):
+        yield task.batch(split, indices_B)
+
+
+def classification_loss(model: nn.Module, batch: Batch, smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy of `model(**inputs)`, which answers logits_BK."""
+    logits_BK = model(**batch.inputs)
+    return nn.functional.cross_entropy(logits_BK.float(), batch.labels_B, label_smoothing=smoothing)
+
+
+def evaluate_classification(task: Task, predict: Predict, split: Split, batch: int) -> Evaluation:
+    """Run `predict` over a split and keep correctness and loss of every example."""
+    correct, losses = [], []
+    for part in in_order(task, split, batch):
+        logits_BK = torch.from_numpy(predict({name: x.numpy() for name, x in part.inputs.items()})).float()
+        correct.append((logits_BK.argmax(1) == part.labels_B).numpy())
+        losses.append(nn.functional.cross_entropy(logits_BK, part.labels_B, reduction="none").numpy())
+    return Evaluation(np.concatenate(correct), np.concatenate(losses))
