@@ -28,10 +28,14 @@ Predict = Callable[[Arrays], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Input:
-    """One named input of a model: its shape without the batch (None: varies) and its dtype."""
+    """One named input of a model: its shape without the batch (None: varies) and its dtype.
+
+    `vocabulary` is the number of distinct ids of an input that holds ids, 0 for any other.
+    """
 
     shape: tuple[int | None, ...]
     dtype: Literal["float32", "int64", "bool"]
+    vocabulary: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,33 @@
+"""Does this network fit this task? A refusal in one sentence where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from netwright.core.error import UserError
+from netwright.data.tasks import Input
+
+
+def only_input(model: str, inputs: Mapping[str, Input], wanted: str) -> tuple[int, ...]:
+    """The shape of the input a model takes. Raises UserError when the task offers another."""
+    shape = inputs[wanted].shape if wanted in inputs else ()
+    if not shape or None in shape:
+        raise UserError(
+            "model.name",
+            model,
+            f"it takes an input named {wanted} of fixed shape; this task has {', '.join(inputs)}",
+            "use model.name=transformer for text, cnn, resnet9 or mlp for images",
+        )
+    return tuple(size for size in shape if size is not None)
+
+
+def ids_vocabulary(model: str, inputs: Mapping[str, Input]) -> int:
+    """The number of token ids of a task of text. Raises UserError for any other task."""
+    if "ids" not in inputs or "mask" not in inputs or inputs["ids"].vocabulary < 1:
+        raise UserError(
+            "model.name",
+            model,
+            f"it takes token ids and a mask; this task has {', '.join(inputs)}",
+            "use model.name=cnn, resnet9 or mlp for images",
+        )
+    return inputs["ids"].vocabulary
