@@ -81,8 +81,8 @@ class Task(Protocol):
         """The examples at these places; augmented when a generator is given, and then only by it."""
         ...
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Mean loss of a batch, a scalar."""
+    def loss(self, model: nn.Module, batch: Batch, smoothing: float = 0.0) -> Tensor:
+        """Mean loss of a batch, a scalar; `smoothing` is that of the labels."""
         ...
 
     def evaluate(self, predict: Predict, split: Split, batch: int = 500) -> Evaluation: ...
