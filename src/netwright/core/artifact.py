@@ -120,13 +120,24 @@ def open(folder: Path | str) -> Artifact:
         if (inner / MANIFEST).is_file():
             return open(inner)
         raise UserError("artifact", str(folder), f"no artifact: it has no {MANIFEST}", "netwright runs list")
-    manifest = read_json(folder / MANIFEST, MAX_MANIFEST_BYTES)
-    artifact = _from_manifest(folder, manifest)
-    if len(artifact.files) > MAX_FILES:
-        raise _broken(folder, f"lists {len(artifact.files)} files, more than {MAX_FILES}")
+    artifact = read(folder)
     for name, stated in artifact.files.items():
         _check(folder, name, stated)
     return artifact
+
+
+def read(folder: Path) -> Artifact:
+    """What an artifact says it is; its files are not looked at. To use them, `open` it."""
+    artifact = _from_manifest(folder, read_json(folder / MANIFEST, MAX_MANIFEST_BYTES))
+    if len(artifact.files) > MAX_FILES:
+        raise _broken(folder, f"lists {len(artifact.files)} files, more than {MAX_FILES}")
+    return artifact
+
+
+def manifests(folder: Path) -> list[Path]:
+    """The manifests below a folder, in order; drafts that a kill left behind are none."""
+    found = sorted(folder.rglob(MANIFEST))
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def describe(path: Path) -> File:

@@ -10,7 +10,9 @@ import datetime
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from netwright.core.error import UserError
 
 Source = Literal["measured", "predicted", "vendor"]
 
@@ -87,6 +89,26 @@ class Measurement:
 def exact(quantity: str, value: float, **about: Any) -> Measurement:
     """A count that has no spread: bytes of a file, parameters of a model."""
     return Measurement(quantity=quantity, value=value, low=value, high=value, n=1, **about)
+
+
+def from_plain(values: Mapping[str, Any]) -> Measurement:
+    """A measurement out of JSON. Raises UserError when it is none."""
+    texts = ("quantity", "unit", "when", "artifact", "device", "workload")
+    try:
+        one = Measurement(**values)
+        if not all(isinstance(getattr(one, name), str | None) for name in texts):
+            raise TypeError(f"{', '.join(texts)} are text")
+        if one.source not in get_args(Source) or not isinstance(one.conditions, Mapping):
+            raise TypeError("source or conditions")
+    except (TypeError, ValueError, OverflowError) as fault:
+        raise UserError("measurement", values, f"not a measurement: {fault}", "measure it again") from None
+    return one
+
+
+def in_result(result: Any) -> list[Measurement]:
+    """The measurements in a run's result: those under its key "measurements", where there are any."""
+    listed = result.get("measurements", []) if isinstance(result, Mapping) else []
+    return [from_plain(one) for one in listed]
 
 
 def better(a: Measurement, b: Measurement) -> bool | None:
