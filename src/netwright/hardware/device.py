@@ -1,0 +1,131 @@
+"""Device: what a chip can do at most, and who says so.
+
+    device.rate("bf16")      # Rate(flops=9.89e14, note="", spread=1.0)
+
+Rates are peaks of dense arithmetic; a figure with sparsity is never stored. A value that no source
+gives is absent, and `rate` then says in words what it took instead. This file knows no device.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from netwright.core.error import UserError, did_you_mean
+
+DTYPES = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8")
+"""The arithmetic a device may state a rate for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Who states a group of values: an address or a file, when it was read or last changed, its licence."""
+
+    values: tuple[str, ...]
+    where: str
+    date: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Arithmetic per second in some dtype.
+
+    `note` is empty when the device's sources give this rate; otherwise it says what stands in for it,
+    and the truth may lie a factor `spread` to either side.
+    """
+
+    flops: float
+    note: str = ""
+    spread: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """One chip or board. Frozen; every value comes from one of `sources`."""
+
+    name: str
+    manufacturer: str
+    kind: Literal["cpu", "gpu", "accelerator"]
+    rates: dict[str, float]
+    """Dense peak per dtype in FLOP/s (operations per second for integers), as the source states it."""
+    bandwidth: float
+    """Main memory, B/s."""
+    memory: float
+    """B."""
+    power: float | None = None
+    """Thermal design power, W."""
+    price: float | None = None
+    """USD at release."""
+    year: int | None = None
+    narrow: bool = False
+    """The 16-bit matrix rates hold for 16-bit accumulation only; with 32 bits, which frameworks use, half."""
+    aliases: tuple[str, ...] = ()
+    note: str = ""
+    sources: tuple[Source, ...] = ()
+    this_machine: bool = False
+    fingerprint: str | None = None
+    """Of this machine only."""
+    measured: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """Low and high of the 95 % interval of values that were measured: "bandwidth", "rates.fp32"."""
+
+    def __post_init__(self) -> None:
+        numbers = {"bandwidth": self.bandwidth, "memory": self.memory}
+        numbers |= {f"rates.{dtype}": rate for dtype, rate in self.rates.items()}
+        numbers |= {k: v for k in ("power", "price") if (v := getattr(self, k)) is not None}
+        for name, value in numbers.items():
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{self.name}: {name} = {value} is no positive number")
+        unknown = self.rates.keys() - set(DTYPES)
+        if unknown or not self.rates:
+            raise ValueError(f"{self.name}: needs rates among {', '.join(DTYPES)}, not {sorted(self.rates)}")
+
+    def rate(self, dtype: str) -> Rate:
+        """What to reckon with for a dtype: the stated rate, or one that stands in for it.
+
+        Raises UserError for a dtype that nothing can stand in for.
+        """
+        if dtype not in DTYPES:
+            raise UserError("dtype", dtype, did_you_mean(dtype, DTYPES), "netwright hardware show NAME")
+        if dtype in self.rates:
+            return self._stated(dtype)
+        for other, factor, spread, why in INSTEAD.get(dtype, ()):
+            if other in self.rates:
+                stated = self._stated(other)
+                note = f"no {dtype} rate is known: {why}" + (f"; {stated.note}" if stated.note else "")
+                return Rate(stated.flops * factor, note, spread * stated.spread)
+        known = f"{self.name} has rates for {', '.join(self.rates)}"
+        raise UserError("dtype", dtype, known, f"netwright hardware show {self.name!r}")
+
+    def _stated(self, dtype: str) -> Rate:
+        halved = self.narrow and dtype in ("bf16", "fp16")
+        note = f"half of the stated {dtype} rate, which holds for 16-bit accumulation" if halved else ""
+        return Rate(self.rates[dtype] * (0.5 if halved else 1.0), note)
+
+
+INSTEAD: Mapping[str, tuple[tuple[str, float, float, str], ...]] = {
+    "tf32": (("fp32", 1.0, 1.0, "computed in fp32"),),
+    "bf16": (("fp32", 1.0, 1.0, "computed in fp32"),),
+    "fp16": (
+        ("bf16", 1.0, 1.0, "the same units as bf16"),
+        ("fp32", 1.0, 1.0, "computed in fp32"),
+    ),
+    "fp8": (("bf16", 1.0, 1.0, "computed in bf16"), ("fp16", 1.0, 1.0, "computed in fp16")),
+    "int8": (
+        ("bf16", 1.0, 2.0, "reckoned as bf16, perhaps twice that"),
+        ("fp16", 1.0, 2.0, "reckoned as fp16, perhaps twice that"),
+        ("fp32", 1.0, 4.0, "reckoned as fp32, perhaps four times that"),
+    ),
+    "fp32": (
+        ("bf16", 1 / 8, 4.5, "an eighth of bf16, which on other devices is 2 to 36 times fp32"),
+        ("fp16", 1 / 8, 4.5, "an eighth of fp16, which on other devices is 2 to 36 times fp32"),
+    ),
+}
+"""dtype -> (stated dtype, factor, spread, in words), first that is stated.
+
+Of the 49 rows of Epoch AI's table that give both, 16-bit matrix arithmetic is 8.0 times fp32 in the
+median and 2 to 36 times in 47; of 40 rows int8 is 1.0 to 2.2 times 16-bit in 38. fp64 has no
+stand-in: nothing in a network should need it.
+"""
