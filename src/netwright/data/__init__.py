@@ -5,5 +5,7 @@ TASKS = {
     "fashion-mnist": "netwright.data.images",
     "cifar10": "netwright.data.images",
     "imdb": "netwright.data.text",
+    "synthetic": "netwright.data.synthetic",
+    "synthetic-text": "netwright.data.synthetic",
 }
 """Task name -> module with `Config` and `open(config) -> Task` (`data.tasks.Task`)."""

@@ -1,0 +1,207 @@
+"""fit(): the one training loop, for every task and network.
+
+    fitted = fit(model, task, Config(epochs=3), run)
+
+It says when to evaluate, to save, to report and to stop; what a step does stands in `train.step`. A run
+that was killed goes on from its last checkpoint and ends with the same bits. The loop does not know what
+is learned, nor by which network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from netwright.core import artifact
+from netwright.core.error import UserError
+from netwright.core.run import Run, progress
+from netwright.data.tasks import Task
+from netwright.train import checkpoint
+from netwright.train.alerts import Watch
+from netwright.train.memory import recompute
+from netwright.train.parallel import Team
+from netwright.train.step import Config, Training, choose_device, load_state
+
+REPORTS_PER_EPOCH = 50
+"""Reading the loss waits for the device, so it is read this often; on a CPU that costs nothing."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How a training ended. `seconds` counts the time in the loop, over all its resumptions."""
+
+    step: int
+    total_steps: int
+    seconds: float
+    best: float | None
+    best_step: int
+    stopped: str | None
+    """Why it ended before `total_steps`, or None."""
+
+
+def fit(
+    model: nn.Module,
+    task: Task,
+    config: Config,
+    run: Run | None = None,
+    *,
+    team: Team | None = None,
+    stop_after: int | None = None,
+) -> Fitted:
+    """Train `model` in place, evaluating after each epoch; on return it holds the weights to keep.
+
+    The run folder gets metrics.jsonl, checkpoints/last and best, and plots/training.svg; a run that has
+    a checkpoint goes on from it. Only the leading process of a team has a `run`. `stop_after` ends
+    after so many steps in all, as a kill would. Raises UserError for a batch larger than the data, and
+    FloatingPointError when the loss is not finite: the last good checkpoint stays.
+    """
+    team = team or Team("none", 0, 1, choose_device(config.device))
+    with settings(config), recompute(model, config.checkpointing):
+        training = Training(model, task, config, team)
+        folder = team.agree(str(run.folder / "checkpoints") if run else None)
+        last = Path(folder) / "last.safetensors" if folder else None
+        if last is not None and last.is_file():
+            training.restore(*checkpoint.read(last))
+            if run:
+                run.rewind(training.step)
+                run.note(f"Resuming at step {training.step:,} of {training.total_steps:,}")
+        stopped = _train(training, run, last, stop_after)
+        if run:
+            draw_curves(run)
+        best = last.with_name("best.safetensors") if last else None
+        if config.keep == "best" and best is not None and best.is_file():
+            tensors, _ = checkpoint.read(best)
+            prefix = "average." if training.average else "model."
+            checkpoint.restore_model(training.model, team.cut(tensors, training.model.state_dict(), prefix), prefix)
+        elif training.average:
+            load_state(training.model, training.average)
+    return Fitted(training.step, training.total_steps, training.seconds, training.best, training.best_step, stopped)
+
+
+def _train(training: Training, run: Run | None, last: Path | None, stop_after: int | None) -> str | None:
+    config, team = training.config, training.team
+    watch = Watch(config.alerts, run.note if run else lambda message: None, config.plateau)
+    limit = min(training.total_steps, stop_after or training.total_steps)
+    report_every = max(1, training.steps_per_epoch // REPORTS_PER_EPOCH)
+    begin, before = time.monotonic(), training.seconds
+    saved = begin
+    plot = _LivePlot(run)
+    losses: list[Tensor] = []
+    bar: Any = progress("Training", training.total_steps, training.step, "steps") if run else contextlib.nullcontext()
+    with bar as advance:
+        while training.step < limit:
+            losses.append(training.one_step())
+            at = training.step % training.steps_per_epoch
+            if at % report_every and training.step != limit:
+                continue
+            _report(training, run, watch, advance, losses)
+            losses = []
+            training.seconds = before + time.monotonic() - begin
+            stop = _end_of_epoch(training, run, last, watch, plot) if at == 0 else None
+            due = team.agree(time.monotonic() - saved > config.checkpoint_seconds)
+            if last is not None and (at == 0 or due or training.step == limit):
+                _save(training, last)
+                saved = time.monotonic()
+            if stop:
+                return stop
+    return None
+
+
+def _report(training: Training, run: Run | None, watch: Watch, advance: Any, losses: list[Tensor]) -> None:
+    """Log the mean loss since the last report. Raises FloatingPointError when one is not finite."""
+    losses_S = training.team.mean(torch.stack([loss.float() for loss in losses])).tolist()
+    for back, loss in enumerate(reversed(losses_S)):
+        watch.loss(training.step - back, loss)
+    if not all(map(math.isfinite, losses_S)):
+        raise FloatingPointError(
+            f"the loss is not finite at step {training.step}: lower train.lr, raise train.warmup or set train.clip=1"
+        )
+    if run:
+        rate = training.optimizer.param_groups[0]["lr"]
+        run.log(training.step, loss=sum(losses_S) / len(losses_S), lr=rate)
+        advance(len(losses_S), f"loss {losses_S[-1]:.4f}  lr {rate:.2g}")
+
+
+def _end_of_epoch(training: Training, run: Run | None, last: Path | None, watch: Watch, plot: _LivePlot) -> str | None:
+    """Evaluate, keep the best, and say why to stop, if there is a reason."""
+    config, team = training.config, training.team
+    loss = accuracy = 0.0
+    if team.leads or team.kind == "fsdp2":  # a sharded model runs in all processes or in none
+        seen = training.evaluate("validation")
+        loss, accuracy = float(seen.loss_N.mean()), float(seen.correct_N.mean())
+    value = team.agree(-loss if config.monitor == "loss" else accuracy)
+    if training.best is None or value > training.best:
+        training.best, training.best_step = value, training.step
+        if last is not None:
+            _save(training, last.with_name("best.safetensors"))
+    epochs_since = (training.step - training.best_step) // training.steps_per_epoch
+    if run:
+        run.log(training.step, validation_loss=loss, validation_accuracy=accuracy)
+        run.note(
+            f"epoch {training.step // training.steps_per_epoch:>3}/{config.epochs}  validation loss {loss:.4f}  "
+            f"accuracy {100 * accuracy:.2f} %{'' if epochs_since else '  (best)'}"
+        )
+        watch.stale(epochs_since)
+        plot.draw()
+    if config.patience and epochs_since >= config.patience:
+        return f"no better validation {config.monitor} for {epochs_since} epochs"
+    return None
+
+
+def _save(training: Training, path: Path) -> None:
+    tensors = training.tensors()  # sharded tensors are gathered by all processes
+    if training.team.leads:
+        checkpoint.write(path, tensors, training.meta())
+
+
+class _LivePlot:
+    """plots/training.svg, drawn again after an epoch when that costs at most 1 % of the time."""
+
+    def __init__(self, run: Run | None) -> None:
+        self.run, self.cost, self.drawn = run, 0.3, time.monotonic()
+
+    def draw(self) -> None:
+        if self.run is None or time.monotonic() - self.drawn < 100 * self.cost:
+            return
+        begin = time.monotonic()
+        draw_curves(self.run)
+        self.drawn = time.monotonic()
+        self.cost = self.drawn - begin
+
+
+def draw_curves(run: Run) -> None:
+    """Write plots/training.svg from metrics.jsonl, where the plot extra is installed."""
+    try:
+        from netwright.core import plot
+
+        text = plot.svg_text(plot.curves(run.metrics()), "training curves")
+    except UserError:
+        return
+    (run.folder / "plots").mkdir(exist_ok=True)
+    artifact.replace_file(run.folder / "plots" / "training.svg", lambda draft: draft.write_text(text))
+
+
+@contextlib.contextmanager
+def settings(config: Config) -> Iterator[None]:
+    """Threads, determinism and random state of a training, put back afterwards."""
+    threads, random = torch.get_num_threads(), torch.get_rng_state()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    torch.set_num_threads(config.threads or threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it only costs time
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
+        torch.set_rng_state(random)

@@ -1,0 +1,294 @@
+"""Training: the state of a run, and what one step does to it.
+
+Each step takes its randomness from the seed and its own number, and the learning rate is a function of
+the step. So the state is tensors and a counter, and a run that was killed goes on from its last
+checkpoint to the same bits. This file does not know when to evaluate, to save or to stop (`train.loop`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from netwright.core.error import UserError
+from netwright.core.recipe import Range
+from netwright.data.tasks import Arrays, Batch, Evaluation, Task
+from netwright.train import checkpoint
+from netwright.train.lr import ScheduleName, factor
+from netwright.train.parallel import Kind as Parallel
+from netwright.train.parallel import Team
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How to train. What is not here is derived, printed in the plan, and saved."""
+
+    epochs: Annotated[int, Range(1, 100_000)] = 3
+    batch: Annotated[int, Range(1, 1_000_000)] = 128
+    """Examples a step, over all processes and micro-batches; the rest of an epoch is left out."""
+    accumulate: Annotated[int, Range(1, 100_000)] = 1
+    """Micro-batches a step: less memory, the same gradient up to rounding (batch normalization aside)."""
+    optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
+    lr: Annotated[float, Range(0, 1000)] = 1e-3
+    momentum: Annotated[float, Range(0, 0.9999)] = 0.9
+    """Of SGD (Nesterov's); Adam has its own (0.9, 0.999)."""
+    weight_decay: Annotated[float, Range(0, 10)] = 0.01
+    """Of matrices and convolutions only; biases and normalization have none."""
+    schedule: ScheduleName = "cosine"
+    warmup: Annotated[float, Range(0, 1)] = 0.1
+    """Share of all steps over which the learning rate rises."""
+    clip: Annotated[float, Range(0, 1e9)] = 0.0
+    """Largest norm of the gradient; 0 leaves it as it is."""
+    smoothing: Annotated[float, Range(0, 0.99)] = 0.0
+    """Of the labels."""
+    average: Annotated[float, Range(0, 0.999999)] = 0.0
+    """Decay of the running average of weights that is evaluated and kept; 0 keeps the weights themselves."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Of matrix products and convolutions (autocast); weights and optimizer stay fp32."""
+    checkpointing: bool = False
+    """Gradient checkpointing: recompute activations in the backward pass instead of keeping them."""
+    monitor: Literal["loss", "accuracy"] = "loss"
+    """The validation value that says which weights are best."""
+    patience: Annotated[int, Range(0, 100_000)] = 0
+    """Stop after so many epochs without a better value; 0 never stops early."""
+    keep: Literal["best", "last"] = "best"
+    """Which weights the artifact gets."""
+    seed: Annotated[int, Range(0, 2**31)] = 0
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, xpu or mps."""
+    threads: Annotated[int, Range(0, 4096)] = 0
+    """CPU threads; 0 takes all that this process may use."""
+    parallel: Parallel = "none"
+    memory_gb: Annotated[float, Range(0, 1e6)] = 0.0
+    """Budget of the batch-size finder; 0 takes 80 % of what is free."""
+    checkpoint_seconds: Annotated[float, Range(0, 1e6)] = 20.0
+    """Time between checkpoints; one is also written after each epoch."""
+    mirrors: tuple[Literal["mlflow", "tensorboard"], ...] = ()
+    alerts: tuple[str, ...] = ()
+    """Where alerts go beside the log: "https://..." or "command:..."."""
+    plateau: Annotated[int, Range(0, 100_000)] = 5
+    """Alert after so many epochs without a better value; 0 never does."""
+
+
+class Training:
+    """The state of a run: model, optimizer, scaler, running average, and the number of steps done."""
+
+    def __init__(self, model: nn.Module, task: Task, config: Config, team: Team) -> None:
+        self.task, self.config, self.team = task, config, team
+        self.steps_per_epoch = task.size("train") // config.batch
+        if not self.steps_per_epoch:
+            raise UserError(
+                "train.batch", config.batch, f"at most the {task.size('train')} training examples", "train.batch=32"
+            )
+        self.total_steps = config.epochs * self.steps_per_epoch
+        self.model = _channels_last(model.to(team.device))
+        self.wrapped = team.wrap(self.model)
+        self.optimizer = make_optimizer(self.model, config)
+        self.scaler = torch.amp.GradScaler(team.device.type, enabled=config.precision == "fp16")  # type: ignore[attr-defined]
+        self.average = _copy_state(self.model) if config.average else {}
+        self.step, self.seconds = 0, 0.0
+        self.best: float | None = None
+        self.best_step = 0
+        self._order: tuple[int, Tensor] | None = None
+
+    def batch_indices(self, step: int) -> Tensor:
+        """Indices of the global batch of a step: an order drawn for the epoch, cut in pieces."""
+        epoch, at = divmod(step, self.steps_per_epoch)
+        if self._order is None or self._order[0] != epoch:
+            generator = torch.Generator().manual_seed(mix(self.config.seed, "order", epoch))
+            self._order = epoch, torch.randperm(self.task.size("train"), generator=generator)
+        return self._order[1][at * self.config.batch : (at + 1) * self.config.batch]
+
+    def one_step(self, lr: float | None = None) -> Tensor:
+        """Train one step and return the mean loss of this process's share, on the device."""
+        config, team, step = self.config, self.team, self.step
+        generator = torch.Generator().manual_seed(mix(config.seed, "augment", step))
+        torch.manual_seed(mix(config.seed, "step", step, team.rank))
+        rate = config.lr * factor(config.schedule, step, self.total_steps, config.warmup) if lr is None else lr
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        indices_B = self.batch_indices(step)
+        batch = part(self.task.batch("train", indices_B, generator), team.share(indices_B))
+        self.wrapped.train()
+        losses = []
+        for at in range(config.accumulate):
+            micro = to_device(part(batch, _micro(len(batch.labels_B), at, config.accumulate)), team.device)
+            weight = len(micro.labels_B) / len(batch.labels_B)
+            if not weight:
+                continue
+            with team.accumulating(self.wrapped, last=at == config.accumulate - 1):
+                with self.autocast():
+                    loss = self.task.loss(self.wrapped, micro, config.smoothing) * weight
+                self.scaler.scale(loss).backward()
+            losses.append(loss.detach())
+        if config.clip:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._update_average()
+        self.step += 1
+        return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """The precision of the forward pass."""
+        if self.config.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.team.device.type, DTYPES[self.config.precision])
+
+    def evaluate(self, split: Literal["validation", "test"]) -> Evaluation:
+        """Evaluate the weights that are kept (the running average, if there is one)."""
+        with self.kept_weights():
+            return self.task.evaluate(predictor(self.model, self.team.device, self.autocast), split)
+
+    @contextlib.contextmanager
+    def kept_weights(self) -> Iterator[None]:
+        """Within: the model holds the running average, where one is kept."""
+        if not self.average:
+            yield
+            return
+        own = _copy_state(self.model)
+        load_state(self.model, self.average)
+        try:
+            yield
+        finally:
+            load_state(self.model, own)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that the next step depends on, whole (not sharded)."""
+        flat = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        flat |= {f"average.{name}": tensor for name, tensor in self.average.items()}
+        return self.team.full(flat | checkpoint.optimizer_tensors(self.optimizer))
+
+    def meta(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+            "best_step": self.best_step,
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        """Take over the state that `tensors` and `meta` described."""
+        own = self.model.state_dict()
+        checkpoint.restore_model(self.model, self.team.cut(tensors, own, "model."), "model.")
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        states = {name: parameters[int(name.split(".")[1])] for name in tensors if name.startswith("optimizer.")}
+        checkpoint.restore_optimizer(
+            self.optimizer,
+            {n: self.team.sharded_like(tensors[n], p) if tensors[n].dim() else tensors[n] for n, p in states.items()},
+        )
+        for name, value in self.team.cut(tensors, self.average, "average.").items():
+            self.average[name.removeprefix("average.")].copy_(value)
+        if meta["scaler"]:
+            self.scaler.load_state_dict(meta["scaler"])
+        self.step, self.seconds = meta["step"], meta["seconds"]
+        self.best, self.best_step = meta["best"], meta["best_step"]
+
+    def _update_average(self) -> None:
+        # the decay rises from 0, so that the average forgets the random start
+        decay = min(self.config.average, (1 + self.step) / (10 + self.step))
+        if not self.average:
+            return
+        with torch.no_grad():
+            for name, value in self.model.state_dict().items():
+                if value.is_floating_point():
+                    self.average[name].lerp_(value, 1 - decay)
+                else:
+                    self.average[name].copy_(value)
+
+
+def mix(*parts: object) -> int:
+    """A seed from a seed and where it is used: 63 bits of sha256."""
+    return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8], "big") >> 1
+
+
+def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
+    """SGD with Nesterov momentum, Adam or AdamW; vectors (biases, norms) get no weight decay."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
+    return (torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW)(groups, lr=config.lr)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a setting; `auto` takes the first accelerator that answers, else the CPU."""
+    available: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "xpu": torch.xpu.is_available,
+        "mps": torch.backends.mps.is_available,
+        "cpu": lambda: True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, answers in available.items() if answers()))
+    kind, _, index = name.partition(":")
+    present = [kind for kind, answers in available.items() if answers()]
+    counts: dict[str, Callable[[], int]] = {"cuda": torch.cuda.device_count, "xpu": torch.xpu.device_count}
+    if kind not in present or (index and not (index.isdigit() and int(index) < counts.get(kind, lambda: 1)())):
+        raise UserError("train.device", name, f"this machine has {', '.join(present)}", "netwright doctor")
+    return torch.device(name)
+
+
+def predictor(
+    model: nn.Module, device: torch.device, autocast: Callable[[], contextlib.AbstractContextManager[Any]]
+) -> Callable[[Arrays], np.ndarray[Any, np.dtype[np.float32]]]:
+    """A torch model as a function of arrays, in evaluation mode."""
+
+    def predict(inputs: Arrays) -> np.ndarray[Any, np.dtype[np.float32]]:
+        model.eval()
+        with torch.inference_mode(), autocast():
+            logits: Tensor = model(**{name: torch.from_numpy(x).to(device) for name, x in inputs.items()})
+        return logits.float().cpu().numpy()
+
+    return predict
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """A batch on a device; on the CPU as it is."""
+    if device.type == "cpu":
+        return batch
+    inputs = {name: x.to(device, non_blocking=True) for name, x in batch.inputs.items()}
+    return Batch(inputs, batch.labels_B.to(device, non_blocking=True))
+
+
+def part(batch: Batch, where: slice) -> Batch:
+    if where == slice(0, len(batch.labels_B)):
+        return batch
+    return Batch({name: x[where] for name, x in batch.inputs.items()}, batch.labels_B[where])
+
+
+def _micro(size: int, at: int, parts: int) -> slice:
+    return slice(size * at // parts, size * (at + 1) // parts)
+
+
+def _channels_last(model: nn.Module) -> nn.Module:
+    # on CPUs with AVX-512 a convolution is up to a fifth faster on this layout, and bf16 needs it
+    if any(isinstance(module, nn.Conv2d) for module in model.modules()):
+        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return model
+
+
+def _copy_state(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def load_state(model: nn.Module, state: dict[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            tensor.copy_(state[name])
