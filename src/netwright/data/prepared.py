@@ -1,0 +1,44 @@
+"""Keep what was decoded or encoded from a source, so that it is done once: tensors, in the cache, checked.
+
+    tensors = prepared("cifar10", {"source": sha256, "version": 1}, decode)
+
+The file's name holds the digest of what determines its bytes and the sha256 of the bytes, so that one
+rename publishes both, and a file that was changed or cut is made again. This file does not know what
+the tensors mean. It is safetensors: nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from netwright.core import artifact, recipe
+from netwright.data.sources import cache_error, cache_folder
+
+
+def prepared(name: str, key: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors of this key from the cache, or made now. Raises UserError when the cache cannot be written."""
+    from safetensors.torch import load_file, save_file
+
+    folder = cache_folder() / "prepared"
+    stem = f"{name}-{recipe.digest(key)[:16]}"
+    for path in folder.glob(f"{stem}-*.safetensors"):
+        if artifact.describe(path).sha256[:32] == path.stem.removeprefix(f"{stem}-"):
+            return load_file(path)
+        path.unlink(missing_ok=True)
+    tensors = make()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        artifact.replace_file(folder / f"{stem}.new", lambda draft: save_file(tensors, draft))
+        _publish(folder / f"{stem}.new", stem)
+    except Exception as fault:
+        raise cache_error(fault, folder) from fault
+    return tensors
+
+
+def _publish(path: Path, stem: str) -> None:
+    sha256 = artifact.describe(path).sha256
+    path.rename(path.with_name(f"{stem}-{sha256[:32]}.safetensors"))
