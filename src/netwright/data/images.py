@@ -13,7 +13,6 @@ Shape legend: B batch, N examples, C channels, H rows, W columns.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from netwright.core.recipe import Range
 from netwright.core.run import progress
 from netwright.data import sources, tasks
 from netwright.data.augment import Augmentation, cut_out, rotate, shift_and_flip
+from netwright.data.holdout import hold_out
 from netwright.data.prepared import prepared
 from netwright.data.tasks import Batch, Evaluation, Input, Predict, Split
 
@@ -38,7 +38,7 @@ VERSION = 1
 """Raised whenever the same source and settings begin to give other batches."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """The [task] section of an image task. An augmentation left out is what suits the data."""
 
@@ -93,7 +93,15 @@ class ImageTask:
         self.name: str = config.name
         self.classes = _DATA[config.name].classes
         self.images_NCHW, self.labels_N = images_NCHW, labels_N
-        self.rows = _split(config, images_NCHW, tests)
+        count = len(images_NCHW) - tests
+        train, validation = hold_out(
+            map(bytes, images_NCHW[:count].numpy()), config.validation, config.seed, config.limit
+        )
+        self.rows: Mapping[Split, Tensor] = {
+            "train": train,
+            "validation": validation,
+            "test": torch.arange(count, len(images_NCHW)),
+        }
         self.augmentation = config.augmentation()
         mean_C, std_C = _moments(images_NCHW, self.rows["train"])
         self._mean_C11, self._scale_C11 = mean_C.float().view(-1, 1, 1), (1 / std_C).float().view(-1, 1, 1)
@@ -148,30 +156,6 @@ def open(config: Config) -> ImageTask:
     images_NCHW = torch.cat([tensors["train_images"], tensors["test_images"]])
     labels_N = torch.cat([tensors["train_labels"], tensors["test_labels"]])
     return ImageTask(config, source.sha256, images_NCHW, labels_N, len(tensors["test_labels"]))
-
-
-def held_out(count: int, validation: float, setting: str) -> int:
-    """How many of `count` training examples a validation setting holds out. Raises UserError for an empty split."""
-    held = round(validation * count) if validation < 1 else int(validation)
-    if held != validation >= 1 or not 0 < held < count:
-        allowed = f"a share between 0 and 1, or a whole number from 1 to {count - 1:,} (both splits need examples)"
-        raise UserError(setting, validation, allowed, f"set {setting}=0.1 on the command line or in the recipe")
-    return held
-
-
-def _split(config: Config, images_NCHW: Tensor, tests: int) -> dict[Split, Tensor]:
-    """Validation: the examples whose hash of seed and content is lowest, so that exact copies stay together."""
-    count = len(images_NCHW) - tests
-    held = held_out(count, config.validation, "task.validation")
-    salt = str(config.seed).encode()
-    hashes = [hashlib.blake2b(x, key=salt, digest_size=8).digest() for x in images_NCHW[:count].numpy()]
-    order_N = torch.from_numpy(np.argsort(np.frombuffer(b"".join(hashes), ">u8"), kind="stable"))
-    train = order_N[held : held + config.limit] if config.limit else order_N[held:]
-    return {
-        "train": train.sort().values,
-        "validation": order_N[:held].sort().values,
-        "test": torch.arange(count, len(images_NCHW)),
-    }
 
 
 def _moments(images_NCHW: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
