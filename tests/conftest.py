@@ -4,11 +4,19 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
 
 import pytest
 
 POSTGRES = os.environ.get("NETWRIGHT_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
+
+
+class Tiny(NamedTuple):
+    """A task and what was trained on it."""
+
+    task: Any
+    artifact: Any
 
 
 def absent(what: str) -> NoReturn:
@@ -43,3 +51,44 @@ def chromium() -> str:
     if found is None:
         absent("no chromium on PATH; on Debian: apt-get install chromium")
     return found
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tiny]:
+    """A small image task and a small text task, each with a trained torch artifact."""
+    return {kind: _train(kind, tmp_path_factory.mktemp(kind) / "artifact") for kind in ("image", "text")}
+
+
+def _train(kind: str, folder: Path) -> Tiny:
+    import torch
+
+    from netwright.core import artifact, recipe, workload
+    from netwright.data import synthetic
+    from netwright.models import cnn, facts, load, transformer
+
+    text = kind == "text"
+    task = synthetic.open(synthetic.Config(name="synthetic-text" if text else "synthetic", classes=3, noise=0.3))
+    config = transformer.Config(width=16, depth=1, heads=2, positions=32) if text else cnn.Config(width=8)
+    torch.manual_seed(0)
+    model = (transformer if text else cnn).build(config, task.inputs, len(task.classes))
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for step in range(60):
+        optimizer.zero_grad()
+        task.loss(model, task.batch("train", torch.arange(step * 64, step * 64 + 64) % task.size("train"))).backward()
+        optimizer.step()
+
+    def fill(draft: Path) -> None:
+        load.save_model(model.eval(), draft)
+        workload.write(facts.trace(model, task.example(1), task.name), draft)
+
+    made = artifact.create(
+        folder,
+        fill,
+        format="torch",
+        precision="fp32",
+        task={**recipe.plain(task.config), "classes": list(task.classes)},
+        model=recipe.plain(config),
+        inputs=recipe.plain(task.inputs),
+        processor=task.processor,
+    )
+    return Tiny(task, made)

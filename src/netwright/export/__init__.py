@@ -1,12 +1,27 @@
-"""Elsewhere: the same model as files that other runtimes open, each certified against its source."""
+"""Elsewhere: the same model as files that other runtimes open, each certified against its source.
+
+    exported = export.write(artifact, "openvino", task, Path("runs/x/openvino"))
+    runner = export.open(exported, threads=2)
+    logits_BK = runner({"image": image_BCHW})
+
+Opening never needs torch unless the format does, so that a process which measures a runtime's memory
+measures that runtime.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from netwright.core import table
+from netwright.core.artifact import Artifact
+
+if TYPE_CHECKING:
+    from netwright.data.tasks import Task
 
 FORMATS = {
     "torch": "netwright.export.eager",
@@ -14,7 +29,8 @@ FORMATS = {
     "onnx": "netwright.export.onnx",
     "openvino": "netwright.export.openvino",
 }
-"""Format name -> module with `write(artifact, task, draft)` and `open(artifact, threads, precision) -> Runner`."""
+"""Format name -> module with `write(artifact, task, draft)`, `open(artifact, threads, precision) -> Runner`,
+and `SETTINGS`, what was chosen for every file it writes."""
 
 
 class Runner(Protocol):
@@ -22,5 +38,39 @@ class Runner(Protocol):
 
     precision: str
     """What is executed, asked of the runtime and not of the file: "fp32", "bf16", "int8"."""
+    layers: Mapping[str, int]
+    """Matrix layers by the precision they run in, `{"int8": 6, "fp32": 1}`; empty where nobody tells."""
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]: ...
+
+
+def open(artifact: Artifact, threads: int = 1, precision: str | None = None) -> Runner:
+    """Open an artifact in the runtime of its format.
+
+    `precision` is what to compute in, by default what the artifact is stored in; the runner says what
+    is executed. Raises UserError for a file the runtime refuses, or a precision it does not have.
+    """
+    module = table.resolve(FORMATS, artifact.format, "artifact.format", "netwright.formats")
+    runner: Runner = module.open(artifact, threads, precision)
+    return runner
+
+
+def write(artifact: Artifact, format: str, task: Task, folder: Path, *, n: int = 1000, threads: int = 1) -> Artifact:
+    """Export a torch artifact to a format, at `folder`, certified on `n` validation examples.
+
+    Raises UserError, and leaves nothing behind, when the result is not equal to its source.
+    """
+    from netwright.export.verify import certified
+
+    module = table.resolve(FORMATS, format, "export.format", "netwright.formats")
+    return certified(
+        folder,
+        lambda draft: module.write(artifact, task, draft),
+        artifact,
+        task,
+        n=n,
+        threads=threads,
+        format=format,
+        precision=artifact.precision,
+        made_by={"verb": "export", **module.SETTINGS},
+    )

@@ -1,0 +1,141 @@
+"""Format "onnx": one ONNX file, its constants inside, run by ONNX Runtime on the CPU.
+
+The file names no path of the machine it was made on. What is executed is read from the graph that ONNX
+Runtime optimized, not from the file: it may keep a layer in float that the file has quantized.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netwright.core.artifact import Artifact
+from netwright.core.error import UserError
+from netwright.core.table import extra
+from netwright.export.executed import bounded, check_inputs, most, ordered, refused
+
+if TYPE_CHECKING:
+    from netwright.data.tasks import Task
+
+FILE = "model.onnx"
+OPSET = 20
+"""The newest that ONNX Runtime 1.31, OpenVINO 2026.4 and NNCF 3.4 all take."""
+SETTINGS: Mapping[str, Any] = {"format": "onnx", "opset": OPSET}
+_TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(bool)": "bool"}
+_FLOAT = {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose", "MatMul", "FusedMatMul", "Gemm", "FusedGemm"}
+_FLOAT |= {"Attention", "MultiHeadAttention"}
+_INT8 = {"QLinearConv", "ConvInteger", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat", "QGemm", "QAttention"}
+_INT8 |= {"DynamicQuantizeMatMul"}
+
+
+def write(artifact: Artifact, task: Task, draft: Path) -> None:
+    """Trace a torch artifact and write it as ONNX, batch and open dimensions by name."""
+    extra("onnx", "the format onnx")
+    extra("onnxscript", "the format onnx")
+    import torch
+
+    from netwright.export.trace import quiet, trace
+
+    program = trace(artifact)
+    with quiet():
+        exported = torch.onnx.export(program, (), dynamo=True, opset_version=OPSET, external_data=False, verbose=False)
+    assert exported is not None
+    save(exported.model_proto, artifact, draft)
+
+
+def save(model: Any, artifact: Artifact, draft: Path) -> None:
+    """Write a ModelProto: inputs and outputs named, notes and paths of its making left out."""
+    for message in (model, *_messages(model)):
+        for field in ("doc_string", "metadata_props"):
+            if field in message.DESCRIPTOR.fields_by_name:
+                message.ClearField(field)
+    for stated in model.graph.input:
+        shape = artifact.inputs[stated.name]["shape"]
+        for dimension, size in zip(stated.type.tensor_type.shape.dim, [None, *shape], strict=True):
+            if size is None:
+                dimension.dim_param = "batch" if dimension is stated.type.tensor_type.shape.dim[0] else "length"
+    del model.graph.value_info[:]  # its dimensions have the names of the trace
+    answer = model.graph.output[0]
+    answer.type.tensor_type.shape.dim[0].dim_param = "batch"
+    (draft / FILE).write_bytes(model.SerializeToString(deterministic=True))
+
+
+def load(artifact: Artifact) -> Any:
+    """The ModelProto of an artifact. Raises UserError for no ONNX, or for data outside the file."""
+    onnx, path = extra("onnx", "the format onnx"), artifact.path(FILE)
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load_model_from_string(bounded(path).read_bytes())
+    except DecodeError as fault:
+        raise refused(path, "ONNX", fault) from None
+    for message in _messages(model):
+        if message.DESCRIPTOR.name == "TensorProto" and (message.data_location or message.external_data):
+            raise UserError(
+                "file", str(path), f"its tensor {message.name!r} lies in another file, which is never followed",
+                "export it again, with its constants inside",
+            )  # fmt: skip
+    return model
+
+
+def open(artifact: Artifact, threads: int, precision: str | None) -> OnnxRunner:
+    """A session of ONNX Runtime."""
+    if precision not in (None, artifact.precision):
+        raise UserError(
+            "precision", precision, f"ONNX Runtime runs this file in {artifact.precision}",
+            f"precision={artifact.precision}",
+        )  # fmt: skip
+    model = load(artifact)
+    content, quantized = model.SerializeToString(), any(n.op_type == "DequantizeLinear" for n in model.graph.node)
+    del model
+    return OnnxRunner(artifact, content, quantized, threads)
+
+
+class OnnxRunner:
+    """An ONNX Runtime session with arrays for inputs."""
+
+    def __init__(self, artifact: Artifact, content: bytes, quantized: bool, threads: int) -> None:
+        runtime = extra("onnxruntime", "the format onnx")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 4
+        # idle threads that spin would slow down whatever runs next in this process
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        path = artifact.path(FILE)
+        with tempfile.TemporaryDirectory() as folder:
+            optimized = Path(folder) / "optimized.onnx"
+            if quantized:
+                options.optimized_model_filepath = str(optimized)
+            try:
+                self._session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            except Exception as fault:  # its exceptions have no common base but this
+                raise refused(path, "ONNX Runtime", fault) from None
+            self.layers = _layers(optimized.read_bytes() if quantized else content)
+        check_inputs(artifact, path, {x.name: _TYPES.get(x.type, x.type) for x in self._session.get_inputs()})
+        self.precision = most(self.layers, artifact.precision)
+
+    def __call__(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        logits_BK: NDArray[np.float32] = self._session.run(None, ordered(inputs))[0]
+        return logits_BK
+
+
+def _layers(content: bytes) -> Mapping[str, int]:
+    model = extra("onnx", "the format onnx").load_model_from_string(content)
+    kinds = Counter(node.op_type for node in model.graph.node)
+    counts = {"int8": sum(kinds[kind] for kind in _INT8), "fp32": sum(kinds[kind] for kind in _FLOAT)}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _messages(message: Any) -> Iterator[Any]:
+    """Every message inside a protobuf message, subgraphs and functions included."""
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in value if field.is_repeated else (value,):
+                yield part
+                yield from _messages(part)

@@ -1,0 +1,108 @@
+"""Format "openvino": the intermediate representation (model.xml, model.bin), run by OpenVINO on the CPU.
+
+On a CPU with bf16 arithmetic OpenVINO computes an "fp32" file in bf16 unless told otherwise. Here it is
+told, and asked afterwards: the compiled model states the precision of every layer it runs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netwright.core.artifact import Artifact
+from netwright.core.error import UserError
+from netwright.core.table import extra
+from netwright.export.executed import bounded, check_inputs, most, ordered, refused
+
+if TYPE_CHECKING:
+    from netwright.data.tasks import Task
+
+FILE, WEIGHTS = "model.xml", "model.bin"
+SETTINGS: Mapping[str, Any] = {"format": "openvino", "compress_to_fp16": False}
+HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
+"""Precision -> what OpenVINO is told; of an INT8 file the hint rules the layers left in float."""
+_MATRIX = {"Convolution", "GroupConvolution", "Deconvolution", "FullyConnected", "MatMul", "RNNSeq"}
+_MATRIX |= {"ScaledDotProductAttention"}
+_NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
+
+
+def write(artifact: Artifact, task: Task, draft: Path) -> None:
+    """Trace a torch artifact and convert it; constants stay in fp32."""
+    openvino = extra("openvino", "the format openvino")
+    from netwright.export.trace import quiet, trace
+
+    program = trace(artifact)
+    with quiet():
+        _no_telemetry()
+        model = openvino.convert_model(program)
+    for port, name in zip(model.inputs, program.graph_signature.user_inputs, strict=True):
+        port.set_names({name})
+    model.outputs[0].set_names({"logits"})
+    save(model, artifact, draft)
+
+
+def save(model: Any, artifact: Artifact, draft: Path) -> None:
+    """Write a Model, with the dimensions the manifest states: known sizes let kernels be chosen better."""
+    openvino = extra("openvino", "the format openvino")
+    shapes = {name: [-1, *(-1 if size is None else size for size in x["shape"])] for name, x in artifact.inputs.items()}
+    model.reshape({name: openvino.PartialShape(shape) for name, shape in shapes.items()})
+    openvino.save_model(model, draft / FILE, compress_to_fp16=False)
+
+
+def load(artifact: Artifact) -> Any:
+    """The Model of an artifact. Raises UserError for what OpenVINO cannot read."""
+    openvino, path = extra("openvino", "the format openvino"), artifact.path(FILE)
+    try:
+        return openvino.Core().read_model(bounded(path), artifact.path(WEIGHTS))
+    except RuntimeError as fault:
+        raise refused(path, "OpenVINO", fault) from None
+
+
+def open(artifact: Artifact, threads: int, precision: str | None) -> OpenvinoRunner:
+    """A compiled model, in one stream. Raises UserError for a precision OpenVINO does not know."""
+    wanted = precision or artifact.precision
+    if wanted not in HINTS or (artifact.precision == "int8") != (wanted == "int8"):
+        raise UserError("precision", wanted, f"OpenVINO runs this file in {artifact.precision}", "precision=fp32")
+    return OpenvinoRunner(artifact, threads, wanted)
+
+
+class OpenvinoRunner:
+    """A compiled model and one request, with arrays for inputs."""
+
+    def __init__(self, artifact: Artifact, threads: int, precision: str) -> None:
+        openvino = extra("openvino", "the format openvino")
+        model, path = load(artifact), artifact.path(FILE)
+        types = {port.any_name: str(port.element_type.to_dtype()) for port in model.inputs}
+        check_inputs(artifact, path, types)
+        settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
+        try:
+            compiled = openvino.Core().compile_model(
+                model, "CPU", {**settings, "INFERENCE_PRECISION_HINT": HINTS[precision]}
+            )
+            self.layers = _layers(compiled.get_runtime_model())
+        except RuntimeError as fault:
+            raise refused(path, "OpenVINO", fault) from None
+        self._request = compiled.create_infer_request()
+        self.precision = most(self.layers, precision)
+
+    def __call__(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        logits_BK: NDArray[np.float32] = self._request.infer(ordered(inputs), share_inputs=True)[0]
+        return logits_BK
+
+
+def _layers(runtime_model: Any) -> Mapping[str, int]:
+    said = [operator.get_rt_info() for operator in runtime_model.get_ordered_ops()]
+    runs = [str(info["runtimePrecision"].astype(str)) for info in said if info["layerType"].astype(str) in _MATRIX]
+    return dict(Counter(_NAMES.get(name, name) for name in runs))
+
+
+def _no_telemetry() -> None:
+    """Convert without reporting to anybody: the converter's own stand-in takes the sender's place."""
+    from openvino.tools.ovc import telemetry_stub, telemetry_utils
+
+    telemetry_utils.tm = telemetry_stub

@@ -1,0 +1,110 @@
+"""A network from an artifact, and its weights to a file: safetensors, and nothing that unpickles.
+
+    model = open_model(artifact.open("runs/20261120-train-3fa9c1d2"))
+    logits_BK = model(**inputs)
+
+The artifact's manifest names the network and its settings; the file brings the numbers. Both may come
+from anywhere, so the network is first built without memory and compared with the file's header: what
+is allocated is then no larger than the file. This file does not know any network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from netwright.core import recipe, table
+from netwright.core.artifact import Artifact, replace_file
+from netwright.core.error import UserError
+from netwright.data.tasks import Input
+from netwright.models import MODELS
+
+WEIGHTS = "weights.safetensors"
+_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_DTYPES |= {"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"}
+
+
+def open_model(artifact: Artifact) -> nn.Module:
+    """The network of an artifact of format "torch", in evaluation mode, on the CPU.
+
+    Raises UserError when the format is another, or the file's tensors are not the network's.
+    """
+    if artifact.format != "torch":
+        raise UserError(
+            "artifact", str(artifact.folder), f'a network is rebuilt from format "torch", not "{artifact.format}"',
+            "give the artifact this one was made from (its parents stand in artifact.json)",
+        )  # fmt: skip
+    path = artifact.path(WEIGHTS)
+    with torch.device("meta"):
+        outline = _build(artifact)
+    _compare(path, {name: (tuple(x.shape), x.dtype) for name, x in outline.state_dict().items()})
+    with torch.random.fork_rng(devices=[]):  # building draws random numbers, which are the caller's
+        model = _build(artifact)
+    model.load_state_dict(load_file(path), strict=True)
+    return model.eval()
+
+
+def save_model(model: nn.Module, folder: Path) -> Path:
+    """Write a network's parameters and buffers as `weights.safetensors`; returns its path."""
+    tensors = {name: x.detach().to("cpu").contiguous().clone() for name, x in model.state_dict().items()}
+    path = folder / WEIGHTS
+    replace_file(path, lambda draft: save_file(tensors, draft))
+    return path
+
+
+def inputs_of(artifact: Artifact) -> dict[str, Input]:
+    """The inputs as the manifest states them. Raises UserError for what is no input."""
+    return {name: _input(artifact, name, stated) for name, stated in artifact.inputs.items()}
+
+
+def _build(artifact: Artifact) -> nn.Module:
+    classes = artifact.task.get("classes")
+    if not isinstance(classes, list) or not classes:
+        raise _broken(artifact, "its task section lists no classes")
+    module = table.resolve(MODELS, artifact.model["name"], "model.name", "netwright.models")
+    config = recipe.build(module.Config, artifact.model, "model")
+    model: nn.Module = module.build(config, inputs_of(artifact), len(classes))
+    return model
+
+
+def _compare(path: Path, wanted: Mapping[str, tuple[tuple[int, ...], torch.dtype]]) -> None:
+    try:
+        with safe_open(path, "pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            found = {name: (tuple(x.get_shape()), x.get_dtype()) for name, x in slices.items()}
+    except (SafetensorError, OSError) as fault:
+        raise UserError("file", str(path), f"not safetensors: {fault}", "make or fetch it again") from None
+    faults = [f"{name} is missing" for name in sorted(wanted.keys() - found.keys())]
+    faults += [f"{name} is not in the network" for name in sorted(found.keys() - wanted.keys())]
+    for name in sorted(wanted.keys() & found.keys()):
+        (shape, dtype), (has_shape, code) = wanted[name], found[name]
+        has = _DTYPES.get(str(code), str(code))
+        if has_shape != shape or f"torch.{has}" != str(dtype):
+            faults.append(f"{name} is {has} {list(has_shape)}, the network's is {str(dtype)[6:]} {list(shape)}")
+    if faults:
+        more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise UserError(
+            "file", str(path), "; ".join(faults[:3]) + more, "give the artifact that the weights were saved with"
+        )
+
+
+def _input(artifact: Artifact, name: str, stated: Any) -> Input:
+    if not isinstance(stated, Mapping) or stated.keys() - {"shape", "dtype", "vocabulary"}:
+        raise _broken(artifact, f"its input {name} has no shape and dtype")
+    shape, dtype, vocabulary = stated.get("shape"), stated.get("dtype"), stated.get("vocabulary", 0)
+    sizes = shape if isinstance(shape, (list, tuple)) else [0]
+    if not all(size is None or (type(size) is int and 0 < size < 2**31) for size in sizes):
+        raise _broken(artifact, f"its input {name} has shape {shape}")
+    if dtype not in ("float32", "int64", "bool") or type(vocabulary) is not int or not 0 <= vocabulary < 2**31:
+        raise _broken(artifact, f"its input {name} has dtype {dtype}, vocabulary {vocabulary}")
+    return Input(tuple(sizes), dtype, vocabulary)
+
+
+def _broken(artifact: Artifact, why: str) -> UserError:
+    return UserError("artifact", str(artifact.folder), why, "make it again, or copy it again from where it was made")
