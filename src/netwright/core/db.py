@@ -23,6 +23,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from netwright.core import artifact
 from netwright.core.error import UserError, did_you_mean
 from netwright.core.measurement import Measurement, from_plain, in_result
+from netwright.core.run import state
 from netwright.core.table import extra
 
 VARIABLE = "NETWRIGHT_DATABASE_URL"
@@ -148,13 +149,11 @@ def rebuild(engine: Engine, runs: Path) -> int:
 
 
 def _record(connection: Connection, folder: Path) -> None:
-    state = artifact.read_json(folder / "run.json")
-    if not isinstance(state, dict) or not all(isinstance(state.get(k), str) for k in ("verb", "key", "status")):
-        raise UserError("run", str(folder), "its run.json is not one of ours", "netwright runs list")
+    told = state(folder)
     resolved, environment = folder / "recipe.toml", folder / "environment.json"
     run = {
         "name": folder.name,
-        **{key: state[key] for key in ("verb", "key", "status")},
+        **{key: told[key] for key in ("verb", "key", "status")},
         "recipe": resolved.read_text(encoding="utf-8") if resolved.is_file() else None,
         "environment": artifact.read_json(environment) if environment.is_file() else None,
     }
@@ -168,7 +167,7 @@ def _record(connection: Connection, folder: Path) -> None:
         connection.execute(artifacts_table.insert(), {**place, **about, "size": found.size})
         if found.parents:
             connection.execute(lineage_table.insert(), [{**place, "parent": p} for p in sorted(set(found.parents))])
-    rows = [_row(folder.name, one) for one in in_result(state.get("result"))]
+    rows = [_row(folder.name, one) for one in in_result(told.get("result"))]
     if rows:
         connection.execute(measurements_table.insert(), rows)
 

@@ -205,6 +205,31 @@ def environment() -> dict[str, Any]:
     }
 
 
+def state(folder: Path) -> dict[str, Any]:
+    """What run.json says, with `status` as it is now: done, running, or unfinished where a kill ended it.
+
+    Raises UserError where there is no run.json of ours.
+    """
+    told = artifact.read_json(folder / "run.json")
+    texts = ("verb", "key", "status")
+    if not isinstance(told, dict) or not all(isinstance(told.get(name), str) for name in texts):
+        raise UserError("run", str(folder), "its run.json is not one of ours", "netwright runs list")
+    if told["status"] != "done":
+        told["status"] = "running" if _locked(folder) else "unfinished"
+    return told
+
+
+def _locked(folder: Path) -> bool:
+    try:
+        with (folder / ".lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _status(folder: Path) -> str | None:
     if not (folder / "run.json").is_file():
         return None
