@@ -93,7 +93,7 @@ class Training:
         self.model = _channels_last(model.to(team.device))
         self.wrapped = team.wrap(self.model)
         self.optimizer = make_optimizer(self.model, config)
-        self.scaler = torch.amp.GradScaler(team.device.type, enabled=config.precision == "fp16")  # type: ignore[attr-defined]
+        self.scaler = torch.amp.GradScaler(team.device.type, enabled=config.precision == "fp16")
         self.average = _copy_state(self.model) if config.average else {}
         self.step, self.seconds = 0, 0.0
         self.best: float | None = None

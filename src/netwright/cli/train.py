@@ -1,0 +1,95 @@
+"""netwright train: from a recipe to a tested artifact."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from netwright.cli import Answer, add_words
+
+HELP = "train a network as a recipe says; the same command again goes on where a kill stopped it"
+EXAMPLE = "netwright train recipes/mnist.toml train.epochs=5 runs=runs"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("recipe", type=Path, help="a TOML file; see recipes/")
+    add_words(parser)
+    parser.add_argument("--fresh", action="store_true", help="train again even if nothing has changed")
+    parser.add_argument(
+        "--find-lr", action="store_true", help="learning-rate range test: suggest train.lr, train nothing"
+    )
+    parser.add_argument(
+        "--find-batch", action="store_true", help="largest train.batch within train.memory_gb, train nothing"
+    )
+
+
+def main(args: argparse.Namespace) -> Answer:
+    """Train, plan (--dry-run) or search for a setting."""
+    from netwright.core import recipe as recipes
+    from netwright.train import search, training
+    from netwright.train.plan import plan
+
+    recipe = recipes.load(args.recipe, args.overrides, training.SECTIONS)
+    if args.find_lr or args.find_batch:
+        task, model = training.prepare(recipe)
+        find = search.learning_rate if args.find_lr else search.batch_size
+        return _found(find(model, task, recipe["train"], args.runs))
+    if args.dry_run:
+        task, model = training.prepare(recipe)
+        planned = plan(model, task, recipe["train"], args.runs)
+        return Answer({"plan": planned, "recipe": recipe.sections}, _plan_view(planned, args.recipe))
+    try:
+        trained = training.train(recipe, args.runs, args.fresh)
+    except FloatingPointError as fault:
+        return Answer({"error": str(fault)}, f"netwright: training stopped: {fault}", code=1)
+    if trained is None:  # a process of a team that does not lead
+        return Answer({}, "")
+    data = {
+        "run": str(trained.folder),
+        "artifact": str(trained.artifact.folder),
+        "digest": trained.artifact.digest,
+        "measurements": trained.measurements,
+        "plan": trained.plan,
+    }
+    return Answer(data, _trained_view(trained))
+
+
+def _plan_view(planned: list[Any], path: Path) -> Any:
+    from rich.table import Table
+
+    from netwright.core.measurement import readable
+
+    table = Table(title=f"Plan of {path} (nothing was trained)", title_justify="left")
+    for name in ("quantity", "expected", "interval", "basis"):
+        table.add_column(name, justify="left" if name in ("quantity", "basis") else "right", overflow="fold")
+    for one in planned:
+        interval = f"{readable(one.low, one.unit)} to {readable(one.high, one.unit)}" if one.low < one.high else "exact"
+        basis = one.conditions.get("basis", "traced")
+        table.add_row(one.quantity.replace("_", " "), readable(one.value, one.unit), interval, str(basis))
+    return table
+
+
+def _trained_view(trained: Any) -> Any:
+    from rich.console import Group
+    from rich.table import Table
+
+    from netwright.core.measurement import readable
+
+    table = Table(title="Trained" + (" (reused: nothing has changed)" if trained.reused else ""), title_justify="left")
+    for name in ("quantity", "measured", "plan", "interval held"):
+        table.add_column(name, justify="left" if name == "quantity" else "right")
+    plans = {row["quantity"]: row for row in trained.plan}
+    for one in trained.measurements:
+        row = plans.get(one.quantity)
+        measured = str(one) if one.low < one.high else readable(one.value, one.unit)
+        expected = f"{readable(row['low'], row['unit'])} to {readable(row['high'], row['unit'])}" if row else ""
+        table.add_row(
+            one.quantity.replace("_", " "), measured, expected, ("yes" if row["held"] else "no") if row else ""
+        )
+    return Group(table, f"Run: {trained.folder}", f"Next: netwright export {trained.folder} --format openvino")
+
+
+def _found(found: Any) -> Answer:
+    return Answer(found, "\n".join(f"{key}: {value}" for key, value in found.items() if key not in ("rates", "losses")))

@@ -1,0 +1,177 @@
+"""train(): from a recipe to an artifact: task, network, plan, fit, test, files.
+
+trained = train(recipe.load(path, [], SECTIONS), Path("runs"))
+trained.artifact, trained.measurements
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from netwright.core import artifact, table, workload
+from netwright.core.artifact import Artifact
+from netwright.core.error import UserError
+from netwright.core.measurement import Measurement, exact
+from netwright.core.recipe import Recipe, Section, plain
+from netwright.core.run import Run
+from netwright.data import TASKS
+from netwright.data.tasks import Task, open_task
+from netwright.hardware.power import Energy
+from netwright.models import MODELS, facts
+from netwright.models.load import save_model
+from netwright.train import loop
+from netwright.train.memory import peak_bytes
+from netwright.train.parallel import Team, join
+from netwright.train.plan import against, plan
+from netwright.train.step import Config, choose_device, mix, predictor
+
+SECTIONS: dict[str, Section] = {"task": TASKS, "model": MODELS, "train": Config}
+"""What a training recipe may hold."""
+NO_EFFECT = ("mirrors", "alerts", "checkpoint_seconds", "memory_gb", "plateau")
+"""Settings of [train] that do not change the result, and so are no part of a run's key."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: its run folder, its artifact, and what was measured."""
+
+    folder: Path
+    artifact: Artifact
+    measurements: tuple[Measurement, ...]
+    plan: tuple[dict[str, Any], ...]
+    reused: bool
+
+
+def prepare(recipe: Recipe) -> tuple[Task, nn.Module]:
+    """The task and a freshly initialized network of a recipe; the same seed gives the same weights."""
+    for section in ("task", "model"):
+        if section not in recipe:
+            raise UserError(section, None, "a section of every training recipe", f"add [{section}] with a name")
+    config: Config = recipe["train"]
+    choose_device(config.device)
+    task = open_task(recipe["task"])
+    module = table.resolve(MODELS, recipe["model"].name, "model.name", "netwright.models")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mix(config.seed, "weights"))
+        model: nn.Module = module.build(recipe["model"], task.inputs, len(task.classes))
+    return task, model
+
+
+def train(recipe: Recipe, runs: Path, fresh: bool = False) -> Trained | None:
+    """Train what a recipe describes, or reuse the run that did, or go on with one that was killed.
+
+    Under torchrun all processes call this; only the leading one gets a result, the others None.
+    """
+    config: Config = recipe["train"]
+    task, model = prepare(recipe)
+    with join(config.parallel, choose_device(config.device), config.batch) as team:
+        if not team.leads:
+            loop.fit(model, task, config, team=team)
+            return None
+        with Run.start(runs, "train", _key(recipe, task), fresh) as run:
+            if not run.done:
+                _write_recipe(run, recipe)
+                _train(recipe, task, model, run, team)
+            return _finished(run)
+
+
+def _train(recipe: Recipe, task: Task, model: nn.Module, run: Run, team: Team) -> None:
+    config: Config = recipe["train"]
+    planned = _planned(run, model, task, config, run.folder.parent)
+    _room(run, model)
+    if config.mirrors:
+        from netwright.core import mirror
+
+        run.mirror(*mirror.mirrors(config.mirrors, run.folder, plain(recipe.sections)))
+    begin = time.monotonic()
+    with Energy() as energy:
+        fitted = loop.fit(model, task, config, run, team=team)
+    elapsed = time.monotonic() - begin
+    device = team.device
+    model.to("cpu")
+    seen = task.evaluate(predictor(model, torch.device("cpu"), contextlib.nullcontext), "test")
+    made = artifact.create(
+        run.folder / "artifact",
+        lambda draft: _fill(draft, model, task),
+        format="torch",
+        precision="fp32",
+        task={**plain(recipe["task"]), "classes": list(task.classes), "digest": task.digest},
+        model=plain(recipe["model"]),
+        inputs=plain(dict(task.inputs)),
+        processor=dict(task.processor),
+        made_by={"verb": "train", "train": {k: v for k, v in plain(config).items() if k not in NO_EFFECT}},
+    )
+    about: dict[str, Any] = {"artifact": made.digest, "conditions": {"split": "test", "precision": "fp32"}}
+    actual = [
+        seen.accuracy(**about),
+        seen.loss(**about),
+        exact("parameters", sum(p.numel() for p in model.parameters())),
+        exact("training_time", fitted.seconds, conditions={"last_process": elapsed, "device": str(device)}),
+        exact("training_memory", peak_bytes(device)),
+    ]
+    if energy.joules is not None and not run.resumed:  # of a resumed run only a part was counted
+        actual.append(exact("training_energy", energy.joules, conditions={"parts": energy.parts}))
+    compared = against(planned, actual)
+    ratio = next((row["ratio"] for row in compared if row["quantity"] == "training_time"), None)
+    run.finish(
+        {
+            "artifact": made.digest,
+            "fitted": plain(fitted),
+            "measurements": plain(actual),
+            "plan": compared,
+            "time_over_plan": ratio,
+        }
+    )
+
+
+def _planned(run: Run, model: nn.Module, task: Task, config: Config, runs: Path) -> list[Measurement]:
+    """The plan that this run began with; a resumed run keeps its first one."""
+    path = run.folder / "plan.json"
+    if not path.is_file():
+        artifact.write_json(path, plan(model, task, config, runs))
+    return [Measurement(**row) for row in artifact.read_json(path)]
+
+
+def _fill(draft: Path, model: nn.Module, task: Task) -> None:
+    save_model(model, draft)
+    workload.write(facts.trace(model, task.example(1)), draft)
+    task.write_processor(draft)
+
+
+def _room(run: Run, model: nn.Module) -> None:
+    """Refuse to begin on a disk that will not hold the checkpoints: two, each of weights and two moments."""
+    needed = 2 * 4 * sum(p.numel() * p.element_size() for p in model.parameters()) + 20_000_000
+    free = shutil.disk_usage(run.folder).free
+    if free < needed:
+        raise UserError(
+            "disk", str(run.folder), f"{free / 1e6:.0f} MB are free, this run needs {needed / 1e6:.0f} MB",
+            "free space, or set runs=FOLDER",
+        )  # fmt: skip
+
+
+def _finished(run: Run) -> Trained:
+    result = run.result
+    return Trained(
+        run.folder,
+        artifact.open(run.folder / "artifact"),
+        tuple(Measurement(**row) for row in result["measurements"]),
+        tuple(result["plan"]),
+        reused=run.resumed,
+    )
+
+
+def _key(recipe: Recipe, task: Task) -> dict[str, Any]:
+    settings = {key: value for key, value in plain(recipe["train"]).items() if key not in NO_EFFECT}
+    return {"task": task.digest, "model": plain(recipe["model"]), "train": settings}
+
+
+def _write_recipe(run: Run, recipe: Recipe) -> None:
+    artifact.replace_file(run.folder / "recipe.toml", lambda draft: draft.write_text(recipe.toml(), encoding="utf-8"))
