@@ -1,6 +1,6 @@
 """Device: what a chip can do at most, and who says so.
 
-    device.rate("bf16")      # Rate(flops=9.89e14, note="", spread=1.0)
+    device.rate("bf16")      # Rate(least=9.89e14, flops=9.89e14, most=9.89e14, note="")
 
 Rates are peaks of dense arithmetic; a figure with sparsity is never stored. A value that no source
 gives is absent, and `rate` then says in words what it took instead. This file knows no device.
@@ -31,15 +31,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Rate:
-    """Arithmetic per second in some dtype.
+    """Arithmetic per second in some dtype: what to reckon with, and the least and most it may be.
 
-    `note` is empty when the device's sources give this rate; otherwise it says what stands in for it,
-    and the truth may lie a factor `spread` to either side.
+    `note` says in words what a rate stands for that the device's sources do not give as such.
     """
 
+    least: float
     flops: float
+    most: float
     note: str = ""
-    spread: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,40 +90,43 @@ class Device:
         if dtype not in DTYPES:
             raise UserError("dtype", dtype, did_you_mean(dtype, DTYPES), "netwright hardware show NAME")
         if dtype in self.rates:
-            return self._stated(dtype)
-        for other, factor, spread, why in INSTEAD.get(dtype, ()):
+            flops, note = self._stated(dtype)
+            if dtype == "fp32" and self.kind == "gpu" and "bf16" in self.rates:
+                tf32 = max(flops, self.rates.get("tf32", self._stated("bf16")[0] / 2))
+                return Rate(flops, flops, tf32, "fp32; at best TF32, which some runtimes take for it")
+            return Rate(flops, flops, flops, note)
+        for other, by, why in INSTEAD.get(dtype, ()):
             if other in self.rates:
-                stated = self._stated(other)
-                note = f"no {dtype} rate is known: {why}" + (f"; {stated.note}" if stated.note else "")
-                return Rate(stated.flops * factor, note, spread * stated.spread)
+                flops, note = self._stated(other)
+                note = f"no {dtype} rate is known: {why}" + (f"; {note}" if note else "")
+                return Rate(flops * by[0], flops * by[1], flops * by[2], note)
         known = f"{self.name} has rates for {', '.join(self.rates)}"
         raise UserError("dtype", dtype, known, f"netwright hardware show {self.name!r}")
 
-    def _stated(self, dtype: str) -> Rate:
+    def _stated(self, dtype: str) -> tuple[float, str]:
         halved = self.narrow and dtype in ("bf16", "fp16")
         note = f"half of the stated {dtype} rate, which holds for 16-bit accumulation" if halved else ""
-        return Rate(self.rates[dtype] * (0.5 if halved else 1.0), note)
+        return self.rates[dtype] * (0.5 if halved else 1.0), note
 
 
-INSTEAD: Mapping[str, tuple[tuple[str, float, float, str], ...]] = {
-    "tf32": (("fp32", 1.0, 1.0, "computed in fp32"),),
-    "bf16": (("fp32", 1.0, 1.0, "computed in fp32"),),
-    "fp16": (
-        ("bf16", 1.0, 1.0, "the same units as bf16"),
-        ("fp32", 1.0, 1.0, "computed in fp32"),
-    ),
-    "fp8": (("bf16", 1.0, 1.0, "computed in bf16"), ("fp16", 1.0, 1.0, "computed in fp16")),
+_SAME = (1.0, 1.0, 1.0)
+
+INSTEAD: Mapping[str, tuple[tuple[str, tuple[float, float, float], str], ...]] = {
+    "tf32": (("fp32", _SAME, "computed in fp32"),),
+    "bf16": (("fp32", _SAME, "computed in fp32"),),
+    "fp16": (("bf16", _SAME, "the same units as bf16"), ("fp32", _SAME, "computed in fp32")),
+    "fp8": (("bf16", _SAME, "computed in bf16"), ("fp16", _SAME, "computed in fp16")),
     "int8": (
-        ("bf16", 1.0, 2.0, "reckoned as bf16, perhaps twice that"),
-        ("fp16", 1.0, 2.0, "reckoned as fp16, perhaps twice that"),
-        ("fp32", 1.0, 4.0, "reckoned as fp32, perhaps four times that"),
+        ("bf16", (1.0, 1.0, 2.0), "reckoned as bf16, perhaps twice that"),
+        ("fp16", (1.0, 1.0, 2.0), "reckoned as fp16, perhaps twice that"),
+        ("fp32", (1.0, 1.0, 4.0), "reckoned as fp32, perhaps four times that"),
     ),
     "fp32": (
-        ("bf16", 1 / 8, 4.5, "an eighth of bf16, which on other devices is 2 to 36 times fp32"),
-        ("fp16", 1 / 8, 4.5, "an eighth of fp16, which on other devices is 2 to 36 times fp32"),
+        ("bf16", (1 / 36, 1 / 8, 1 / 2), "an eighth of bf16, which on other devices is 2 to 36 times fp32"),
+        ("fp16", (1 / 36, 1 / 8, 1 / 2), "an eighth of fp16, which on other devices is 2 to 36 times fp32"),
     ),
 }
-"""dtype -> (stated dtype, factor, spread, in words), first that is stated.
+"""dtype -> (stated dtype, least, likely and most share of its rate, in words), first that is stated.
 
 Of the 49 rows of Epoch AI's table that give both, 16-bit matrix arithmetic is 8.0 times fp32 in the
 median and 2 to 36 times in 47; of 40 rows int8 is 1.0 to 2.2 times 16-bit in 38. fp64 has no
