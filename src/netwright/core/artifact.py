@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from netwright.core import recipe
-from netwright.core.error import UserError
+from netwright.core.error import UserError, show
 
 MANIFEST = "artifact.json"
 MAX_MANIFEST_BYTES = 4_000_000
@@ -92,8 +92,11 @@ def create(folder: Path, fill: Callable[[Path], None], **about: Any) -> Artifact
 
     An artifact that stands at `folder` already is replaced. Raises UserError on a full disk.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as fault:
+        raise disk_error(fault, folder) from fault
     try:
         fill(draft)
         files = {p.relative_to(draft).as_posix(): describe(p) for p in sorted(draft.rglob("*")) if p.is_file()}
@@ -171,11 +174,17 @@ def read_json(path: Path, limit: int = MAX_MANIFEST_BYTES) -> Any:
     try:
         if path.stat().st_size > limit:
             raise UserError("file", str(path), f"larger than the {limit:,} bytes it may have", "fetch it again")
-        return json.loads(path.read_bytes())
+        if not path.is_file() and path.exists():
+            raise UserError("file", str(path), "not a plain file", "ls -l")
+        return json.loads(path.read_bytes(), parse_constant=_no_constant)
     except (ValueError, RecursionError) as fault:
         raise UserError("file", str(path), f"not JSON: {fault}", "make or fetch it again") from None
     except OSError as fault:
         raise UserError("file", str(path), f"cannot be read: {fault.strerror}", "ls -l") from None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number in JSON")
 
 
 def disk_error(fault: OSError, path: Path) -> Exception:
@@ -209,7 +218,12 @@ def _from_manifest(folder: Path, manifest: Any) -> Artifact:
     if not all(isinstance(manifest[part].get("name"), str) for part in ("task", "model")):
         raise _broken(folder, "task and model have a name")
     about = {key: manifest[key] for key in kinds if key not in ("files", "parents")}
-    return Artifact(folder=folder, files=files, parents=tuple(manifest["parents"]), **about)
+    artifact = Artifact(folder=folder, files=files, parents=tuple(manifest["parents"]), **about)
+    try:
+        artifact.digest  # noqa: B018
+    except ValueError as fault:  # 1e999 is JSON, and no number
+        raise _broken(folder, str(fault)) from None
+    return artifact
 
 
 def _check(folder: Path, name: str, stated: File) -> None:
@@ -217,8 +231,12 @@ def _check(folder: Path, name: str, stated: File) -> None:
     if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name or name in ("", ".", MANIFEST):
         raise _broken(folder, f"the file name {name!r} leads outside the folder")
     path = folder / pure
-    if path.is_symlink() or not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
-        raise _broken(folder, f"{name} is missing or no plain file")
+    try:
+        plain = not path.is_symlink() and path.is_file() and path.resolve().is_relative_to(folder.resolve())
+    except OSError:  # a name too long for the file system
+        plain = False
+    if not plain:
+        raise _broken(folder, f"{show(name)} is missing or no plain file")
     if path.suffix in (".pkl", ".pickle", ".pth", ".ckpt"):
         raise _broken(folder, f"{name} is a pickle, which is never opened")
     if path.stat().st_size != stated.size:

@@ -21,12 +21,16 @@ class UserError(Exception):
 
     def __init__(self, setting: str, value: object, allowed: str, next: str) -> None:
         self.setting, self.value, self.allowed, self.next = setting, value, allowed, next
-        super().__init__(f"{setting} = {show(value)}: {allowed}. Next: {next}")
+        name = setting if setting.isprintable() else repr(setting)
+        super().__init__(f"{name[:200]} = {show(value)}: {allowed}. Next: {next}")
 
 
 def show(value: object, limit: int = 120) -> str:
     """A value as it stands in a message: quoted when text, cut when long."""
-    text = repr(value) if isinstance(value, str) else str(value)
+    try:
+        text = repr(value) if isinstance(value, str) else str(value)
+    except ValueError:  # Python prints no whole number of more than 4300 digits
+        text = "a number of thousands of digits"
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 

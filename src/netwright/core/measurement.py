@@ -134,13 +134,15 @@ def readable(value: float, unit: str) -> str:
     size = abs(value)
     if unit == "nat" or size == 0:
         return f"{value:.4g} {unit}"
-    if size < 1:
+    if unit.startswith("items"):
+        return f"{value:,.0f} {unit}" if size >= 99.5 else f"{value:.3g} {unit}"
+    if size < 0.9995:
         for prefix, scale in (("m", 1e-3), ("µ", 1e-6), ("n", 1e-9)):
             if size >= scale * 0.9995:
                 return f"{value / scale:.3g} {prefix}{unit}"
     if unit == "s":
         return f"{value:.3g} s" if size < 120 else f"{value / 60:.3g} min" if size < 7200 else f"{value / 3600:.3g} h"
-    for prefix, scale in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+    for prefix, scale in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if size >= scale * 0.9995:
             return f"{value / scale:.3g} {prefix}{unit}"
     return f"{value:.3g} {unit}"

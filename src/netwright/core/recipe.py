@@ -16,6 +16,8 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
+import sys
 import tomllib
 import types
 import typing
@@ -73,17 +75,24 @@ def load(path: Path, overrides: Sequence[str], sections: Mapping[str, Section]) 
     return parse(_merge(read_toml(path), overrides, path), sections, path)
 
 
+def from_words(overrides: Sequence[str], sections: Mapping[str, Section]) -> Recipe:
+    """Sections from `section.key=value` words alone, for a verb that reads no recipe."""
+    return parse(_merge({}, overrides, Path("-")), sections)
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as plain values."""
     try:
+        if path.exists() and not path.is_file():
+            raise UserError("recipe", str(path), "not a plain file", "ls recipes/")
         if path.stat().st_size > MAX_BYTES:
             raise UserError("recipe", str(path), f"a recipe has at most {MAX_BYTES:,} bytes", "ls recipes/")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError("recipe", str(path), "there is no such file", "ls recipes/") from None
-    except (IsADirectoryError, PermissionError) as fault:
+    except OSError as fault:
         raise UserError("recipe", str(path), f"not a readable file ({fault.strerror})", "ls -l") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as fault:
+    except (ValueError, RecursionError) as fault:
         raise UserError("recipe", str(path), f"not TOML: {fault}", "mend that line") from None
 
 
@@ -169,7 +178,7 @@ def _value(raw: str) -> Any:
     """An override's right side: TOML where it is TOML, else the bare text."""
     try:
         return tomllib.loads(f"value = {raw}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return raw
 
 
@@ -180,7 +189,7 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
     if origin is Literal:
         if value not in arguments or isinstance(value, bool):
             raise UserError(where, value, did_you_mean(str(value), map(str, arguments)), _mend(where))
-        return value
+        return arguments[arguments.index(value)]
     if origin in (types.UnionType, typing.Union):
         return _convert(value, next(part for part in arguments if part is not types.NoneType), where)
     if origin is tuple and isinstance(value, (list, tuple)):
@@ -190,9 +199,15 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
         return build(typing.cast(type, kind), value, where)
     if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        if math.isfinite(value):
+        if abs(value) <= sys.float_info.max:
             return float(value)
-    elif kind in (int, str, bool) and type(value) is kind:
+    elif kind is int and type(value) is int:
+        if abs(value) < 2**63:
+            return value
+    elif kind is str and isinstance(value, str):
+        if not any("\ud800" <= letter <= "\udfff" for letter in value):  # bytes on the command line that are no text
+            return value
+    elif kind is bool and isinstance(value, bool):
         return value
     raise UserError(where, value, f"expected {_describe(kind)}", _mend(where))
 
@@ -224,18 +239,24 @@ def _describe(kind: Any) -> str:
 
 def _section_toml(name: str, values: Mapping[str, Any]) -> str:
     tables = {key: value for key, value in values.items() if isinstance(value, Mapping)}
-    lines = [f"{key} = {_toml(value)}" for key, value in values.items() if key not in tables and value is not None]
-    nested = [_section_toml(f"{name}.{key}", value) for key, value in tables.items()]
+    lines = [f"{_key(k)} = {_toml(value)}" for k, value in values.items() if k not in tables and value is not None]
+    nested = [_section_toml(f"{name}.{_key(key)}", value) for key, value in tables.items()]
     return "\n".join([f"[{name}]", *lines, "", *nested])
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
 
 
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, float):
         return repr(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(key)} = {_toml(item)}" for key, item in value.items() if item is not None) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     return str(value)

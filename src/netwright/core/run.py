@@ -56,7 +56,7 @@ class Run:
         digest = recipe.digest({"verb": verb, "version": __version__, **key})
         known = sorted(runs.glob(f"*-{verb}-{digest[:10]}")) if runs.is_dir() else []
         usable = [folder for folder in known if not (fresh and _status(folder) == "done")]
-        day = datetime.datetime.now().strftime("%Y%m%d" if not known or usable else "%Y%m%d%H%M%S")
+        day = datetime.datetime.now().strftime("%Y%m%d" if not known or usable else "%Y%m%d%H%M%S%f")
         folder = usable[-1] if usable else runs / f"{day}-{verb}-{digest[:10]}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,9 @@ class Run:
                 "runs", str(folder), "another process is working on this run", "wait for it, or set runs=FOLDER"
             ) from None
         run = cls(folder, verb, digest, resumed=(folder / "run.json").is_file(), lock=lock)
-        if not run.resumed:
+        if run.resumed:
+            run._mend()
+        else:
             artifact.write_json(folder / "run.json", {"verb": verb, "key": digest, "status": "running", "of": key})
             artifact.write_json(folder / "environment.json", environment())
         return run
@@ -132,12 +134,21 @@ class Run:
         text = "".join(line + "\n" for line in kept)
         artifact.replace_file(self.folder / "metrics.jsonl", lambda draft: draft.write_text(text, encoding="utf-8"))
 
+    def _mend(self) -> None:
+        """Cut off a last line that a kill left without its end; the next row would be lost with it."""
+        path = self.folder / "metrics.jsonl"
+        if path.is_file() and not path.read_bytes().endswith(b"\n"):
+            self.rewind(sys.maxsize)
+
     def note(self, message: str) -> None:
         """A message to the person and to log.txt."""
         console.print(message, highlight=False, soft_wrap=True)
         stamp = datetime.datetime.now().isoformat(timespec="seconds")
-        with (self.folder / "log.txt").open("a", encoding="utf-8") as handle:
-            handle.write(f"{stamp} {message}\n")
+        try:
+            with (self.folder / "log.txt").open("a", encoding="utf-8") as handle:
+                handle.write(f"{stamp} {message}\n")
+        except OSError as fault:
+            raise artifact.disk_error(fault, self.folder) from fault
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+_AT_ONCE = 1_000_000
+"""Observations drawn at once: 8 MB; all resamples of 25,000 examples together would take 800 MB."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,14 @@ def bootstrap(
     """
     x = _observations(values)
     point = float(statistic(x))
-    picks = np.random.default_rng(seed).integers(0, len(x), size=(resamples, len(x)))
+    random = np.random.default_rng(seed)
+    rows = max(1, _AT_ONCE // len(x))
+    parts = [
+        statistic(x[random.integers(0, len(x), size=(min(rows, resamples - done), len(x)))], axis=1)
+        for done in range(0, resamples, rows)
+    ]
     tail = (1 - level) / 2
-    low, high = np.quantile(statistic(x[picks], axis=1), [tail, 1 - tail])
+    low, high = np.quantile(np.concatenate(parts), [tail, 1 - tail])
     return Interval(point, min(float(low), point), max(float(high), point), len(x))
 
 
