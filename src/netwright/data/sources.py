@@ -186,7 +186,7 @@ def _fetch(source: Source, root: Path) -> Path:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     raise UserError(
-        "data", source.name, "none of its places could give it:\n  " + "\n  ".join(failed) + "\n",
+        "data", source.name, "none of its places could give it: " + "; ".join(f"({n}) {why}" for n, why in enumerate(failed, 1)),
         f"mend one of these, or put the files into FOLDER/{source.name} and set NETWRIGHT_DATA=FOLDER",
     )  # fmt: skip
 
