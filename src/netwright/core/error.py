@@ -31,6 +31,8 @@ def show(value: object, limit: int = 120) -> str:
         text = repr(value) if isinstance(value, str) else str(value)
     except ValueError:  # Python prints no whole number of more than 4300 digits
         text = "a number of thousands of digits"
+    except RecursionError:
+        text = "a value thousands of levels deep"
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 

@@ -135,14 +135,19 @@ def readable(value: float, unit: str) -> str:
     if unit == "nat" or size == 0:
         return f"{value:.4g} {unit}"
     if unit.startswith("items"):
-        return f"{value:,.0f} {unit}" if size >= 99.5 else f"{value:.3g} {unit}"
+        return f"{_three(value)} {unit}"
     if size < 0.9995:
         for prefix, scale in (("m", 1e-3), ("µ", 1e-6), ("n", 1e-9)):
             if size >= scale * 0.9995:
-                return f"{value / scale:.3g} {prefix}{unit}"
-    if unit == "s":
-        return f"{value:.3g} s" if size < 120 else f"{value / 60:.3g} min" if size < 7200 else f"{value / 3600:.3g} h"
+                return f"{_three(value / scale)} {prefix}{unit}"
+    if unit == "s" and size >= 120:
+        return f"{_three(value / 60)} min" if size < 7200 else f"{_three(value / 3600)} h"
     for prefix, scale in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if size >= scale * 0.9995:
-            return f"{value / scale:.3g} {prefix}{unit}"
-    return f"{value:.3g} {unit}"
+        if unit != "s" and size >= scale * 0.9995:
+            return f"{_three(value / scale)} {prefix}{unit}"
+    return f"{_three(value)} {unit}"
+
+
+def _three(value: float) -> str:
+    """Three digits, or all those before the point where there are more."""
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"

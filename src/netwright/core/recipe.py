@@ -185,7 +185,12 @@ def _value(raw: str) -> Any:
 def _convert(value: Any, kind: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
-        return _ranged(_convert(value, arguments[0], where), arguments[1], where, kind)
+        try:
+            return _ranged(_convert(value, arguments[0], where), arguments[1], where, kind)
+        except UserError as refusal:
+            if refusal.setting != where:
+                raise
+            raise UserError(where, value, f"expected {_describe(kind)}", _mend(where)) from None
     if origin is Literal:
         if value not in arguments or isinstance(value, bool):
             raise UserError(where, value, did_you_mean(str(value), map(str, arguments)), _mend(where))

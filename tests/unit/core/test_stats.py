@@ -1,0 +1,102 @@
+"""Intervals cover as often as they say: by simulation with fixed seeds."""
+
+import math
+
+import numpy as np
+import pytest
+
+from netwright.core import stats
+
+
+def coverage(truth, interval_of, draws=400):
+    hits = 0
+    for seed in range(draws):
+        found = interval_of(np.random.default_rng(seed))
+        hits += found.low <= truth <= found.high
+    return hits / draws
+
+
+def test_bootstrap_of_a_mean_covers():
+    assert 0.91 <= coverage(2.0, lambda r: stats.bootstrap(r.normal(2, 3, 60), resamples=400)) <= 0.98
+    assert 0.89 <= coverage(1.0, lambda r: stats.bootstrap(r.exponential(1, 60), resamples=400)) <= 0.98
+
+
+@pytest.mark.parametrize("q", [0.5, 0.9])
+def test_quantile_covers(q):
+    truth = -math.log(1 - q)  # of the exponential distribution
+    assert coverage(truth, lambda r: stats.quantile(r.exponential(1, 100), q), 1000) >= 0.94
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
+def test_proportion_covers(share):
+    assert coverage(share, lambda r: stats.proportion(int(r.binomial(500, share)), 500), 1000) >= 0.925
+
+
+def test_two_samples_of_one_process_differ_in_about_five_of_a_hundred():
+    def draw(trial):
+        random = np.random.default_rng(trial)
+        return random.normal(0, 1, 80), random.normal(0, 1, 80)
+
+    rate = stats.false_difference_rate(draw, trials=300)
+    assert rate.low <= 0.05 <= rate.high
+
+
+def test_a_real_difference_is_seen():
+    random = np.random.default_rng(0)
+    base = random.normal(0, 5, 200)  # pairs share what varies most
+    found = stats.paired(base + 0.5 + random.normal(0, 0.5, 200), base)
+    assert found.excludes_zero
+    assert found.value == pytest.approx(0.5, abs=0.1)
+
+
+def test_ratio_is_the_median_of_ratios():
+    found = stats.ratio([2.0, 4.0, 60.0], [1.0, 2.0, 3.0])
+    assert found.value == 2.0
+    assert (found.low, found.high, found.n) == (2.0, 20.0, 3)
+
+
+def test_bootstrap_is_the_same_for_the_same_seed_only():
+    values = np.random.default_rng(1).normal(size=30)
+    assert stats.bootstrap(values, seed=4) == stats.bootstrap(values, seed=4)
+    assert stats.bootstrap(values, seed=4) != stats.bootstrap(values, seed=5)
+
+
+def test_bootstrap_in_blocks_is_as_wide_as_at_once(monkeypatch):
+    values = np.random.default_rng(1).normal(size=200)
+    whole = stats.bootstrap(values)
+    monkeypatch.setattr(stats, "_AT_ONCE", 1)
+    parts = stats.bootstrap(values)
+    assert (parts.low, parts.high) == (pytest.approx(whole.low, abs=0.02), pytest.approx(whole.high, abs=0.02))
+
+
+def test_one_observation_is_a_point():
+    assert stats.bootstrap([3.0]) == stats.Interval(3.0, 3.0, 3.0, 1)
+    assert stats.quantile([3.0], 0.9) == stats.Interval(3.0, 3.0, 3.0, 1)
+
+
+def test_z_value():
+    assert stats.z_value(0.95) == pytest.approx(1.959964, abs=1e-6)
+    assert stats.z_value(0.5) == pytest.approx(0.674490, abs=1e-6)
+
+
+@pytest.mark.parametrize("values", [[], [math.nan], [1.0, math.inf], [[1.0]], 3.0])
+def test_what_is_no_sample_is_refused(values):
+    with pytest.raises(ValueError, match="finite observations"):
+        stats.bootstrap(values)
+
+
+def test_samples_that_do_not_pair_are_refused():
+    with pytest.raises(ValueError, match="equal lengths"):
+        stats.paired([1.0, 2.0], [1.0])
+
+
+@pytest.mark.parametrize(("successes", "n"), [(3, 2), (-1, 2), (0, 0)])
+def test_what_is_no_share_is_refused(successes, n):
+    with pytest.raises(ValueError, match="no share"):
+        stats.proportion(successes, n)
+
+
+@pytest.mark.parametrize(("successes", "low", "high"), [(0, 0.0, 0.00038), (10_000, 0.99962, 1.0)])
+def test_a_share_at_the_end_has_an_interval_inside(successes, low, high):
+    found = stats.proportion(successes, 10_000)
+    assert (found.low, found.high) == (pytest.approx(low, abs=1e-5), pytest.approx(high, abs=1e-5))
