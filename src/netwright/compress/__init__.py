@@ -3,4 +3,5 @@
 METHODS = {
     "int8": "netwright.compress.int8",
 }
-"""Method name -> module with `Config` and `apply(artifact, task, config, folder) -> Artifact`."""
+"""Method name -> module with `Config` and `apply(artifact, task, config, folder) -> Artifact`, which begins with
+`check_source(artifact)`: UserError for an artifact it does not take."""

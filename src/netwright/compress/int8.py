@@ -51,12 +51,7 @@ def apply(artifact: Artifact, task: Task, config: Config, folder: Path, threads:
     A torch artifact is exported to `config.format` at `folder`-fp32 first. Raises UserError for an
     artifact that is no fp32 graph, or a missing extra.
     """
-    if artifact.precision != "fp32" or artifact.format not in ("torch", "openvino", "onnx"):
-        raise UserError(
-            "artifact", artifact.name, "int8 quantizes an fp32 artifact of format torch, openvino or onnx",
-            "netwright export ARTIFACT --format openvino",
-        )  # fmt: skip
-    _nncf()
+    check_source(artifact)
     if artifact.format == "torch":
         beside = folder.with_name(f"{folder.name}-fp32")
         parent = export.write(artifact, config.format, task, beside, n=config.examples, threads=threads)
@@ -76,8 +71,18 @@ def apply(artifact: Artifact, task: Task, config: Config, folder: Path, threads:
         threads=threads,
         format=artifact.format,
         precision="int8",
-        made_by={"verb": "compress", **plain(config)},
+        made_by={"verb": "compress", **plain(config), "format": artifact.format},
     )
+
+
+def check_source(artifact: Artifact) -> None:
+    """Raises UserError for an artifact that cannot be quantized, or a missing extra."""
+    if artifact.precision != "fp32" or artifact.format not in ("torch", "openvino", "onnx"):
+        raise UserError(
+            "artifact", artifact.name, "int8 quantizes an fp32 artifact of format torch, openvino or onnx",
+            "netwright export ARTIFACT --format openvino",
+        )  # fmt: skip
+    _nncf()
 
 
 def _openvino(artifact: Artifact, task: Task, config: Config, draft: Path) -> None:

@@ -10,15 +10,19 @@ measures that runtime.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netwright.core import table
 from netwright.core.artifact import Artifact
+from netwright.core.error import UserError
+from netwright.core.recipe import Range
 
 if TYPE_CHECKING:
     from netwright.data.tasks import Task
@@ -30,7 +34,23 @@ FORMATS = {
     "openvino": "netwright.export.openvino",
 }
 """Format name -> module with `write(artifact, task, draft)`, `open(artifact, threads, precision) -> Runner`,
+
 and `SETTINGS`, what was chosen for every file it writes."""
+PACKAGES = {
+    "torch": ("torch",),
+    "program": ("torch",),
+    "onnx": ("onnx", "onnxruntime"),
+    "openvino": ("openvino",),
+}
+"""Format name -> the packages that opening it imports; known without importing them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How an export is checked."""
+
+    examples: Annotated[int, Range(1, 1_000_000)] = 1000
+    """Validation examples of the certificate."""
 
 
 class Runner(Protocol):
@@ -55,6 +75,20 @@ def open(artifact: Artifact, threads: int = 1, precision: str | None = None) -> 
     return runner
 
 
+def check_source(artifact: Artifact, format: str) -> None:
+    """Raises UserError for an unknown format, a missing extra, or an artifact that is no source of one."""
+    if format not in table.names(FORMATS, "netwright.formats"):
+        table.resolve(FORMATS, format, "export.format", "netwright.formats")
+    for package in PACKAGES.get(format, ()):
+        if importlib.util.find_spec(package) is None:
+            table.extra(package, f"the format {format}")
+    if artifact.format != "torch":
+        raise UserError(
+            "artifact", artifact.name, 'only an artifact of format "torch" is exported',
+            "give the one it was made from: its digest stands under parents in artifact.json",
+        )  # fmt: skip
+
+
 def write(artifact: Artifact, format: str, task: Task, folder: Path, *, n: int = 1000, threads: int = 1) -> Artifact:
     """Export a torch artifact to a format, at `folder`, certified on `n` validation examples.
 
@@ -62,6 +96,7 @@ def write(artifact: Artifact, format: str, task: Task, folder: Path, *, n: int =
     """
     from netwright.export.verify import certified
 
+    check_source(artifact, format)
     module = table.resolve(FORMATS, format, "export.format", "netwright.formats")
     return certified(
         folder,

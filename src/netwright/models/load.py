@@ -1,4 +1,4 @@
-"""A network from an artifact, and its weights to a file: safetensors, and nothing that unpickles.
+"""A network and its task from an artifact, and weights to a file: safetensors, nothing that unpickles.
 
     model = open_model(artifact.open("runs/20261120-train-3fa9c1d2"))
     logits_BK = model(**inputs)
@@ -22,7 +22,8 @@ from torch import nn
 from netwright.core import recipe, table
 from netwright.core.artifact import Artifact, replace_file
 from netwright.core.error import UserError
-from netwright.data.tasks import Input
+from netwright.data import TASKS, tasks
+from netwright.data.tasks import Input, Task
 from netwright.models import MODELS
 
 WEIGHTS = "weights.safetensors"
@@ -48,6 +49,18 @@ def open_model(artifact: Artifact) -> nn.Module:
         model = _build(artifact)
     model.load_state_dict(load_file(path), strict=True)
     return model.eval()
+
+
+def open_task(artifact: Artifact) -> Task:
+    """The task an artifact was trained on. Raises UserError when its data are no longer the same."""
+    section = {key: value for key, value in artifact.task.items() if key not in ("classes", "digest")}
+    task = tasks.open_task(recipe.build(recipe.config_of(TASKS, section, "task"), section, "task"))
+    if artifact.task.get("digest", task.digest) != task.digest:
+        raise UserError(
+            "task", task.name, "its data or settings are no longer those that this artifact was trained on",
+            "train again, or fetch the data it names",
+        )  # fmt: skip
+    return task
 
 
 def save_model(model: nn.Module, folder: Path) -> Path:

@@ -1,0 +1,107 @@
+"""netwright export: the same model as files for other runtimes, each with its certificate."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import shutil
+from pathlib import Path
+from typing import Any
+
+from netwright.cli import Answer, add_words
+
+HELP = "write an artifact for another runtime, certified equal to its source on real examples"
+EXAMPLE = "netwright export runs/20261120-train-3fa9c1d2 --format onnx --format openvino"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("artifact", type=Path, help="a torch artifact's folder, or the run that trained it")
+    parser.add_argument("--format", action="append", metavar="NAME", help="torch, program, onnx, openvino; repeatable")
+    parser.add_argument("--folder", type=Path, metavar="FOLDER", help="also copy each result to FOLDER/NAME")
+    add_words(parser)
+    parser.add_argument("--fresh", action="store_true", help="export again even if nothing has changed")
+
+
+def main(args: argparse.Namespace) -> Answer:
+    """Export, or say what would be."""
+    from netwright import export
+    from netwright.core import artifact as artifacts
+    from netwright.core import recipe
+
+    formats = list(dict.fromkeys(args.format or ["openvino"]))
+    config = recipe.from_words(args.overrides, {"export": export.Config})["export"]
+    source = artifacts.open(args.artifact)
+    for name in formats:
+        export.check_source(source, name)
+    if args.dry_run:
+        plan = {"artifact": source.digest, "formats": formats, "examples": config.examples}
+        return Answer(plan, f"would export {source.name} to {', '.join(formats)}, each on {config.examples} examples")
+    made = [_export(source, name, config, args) for name in formats]
+    return answer(made)
+
+
+def _export(source: Any, name: str, config: Any, args: argparse.Namespace) -> Any:
+    from netwright import export
+    from netwright.core import artifact as artifacts
+    from netwright.core.run import Run
+    from netwright.models.load import open_task
+
+    key = {"artifact": source.digest, "format": name, "export": config}
+    with Run.start(args.runs, "export", key, args.fresh) as run:
+        if not run.done:
+            made = export.write(source, name, open_task(source), run.folder / "artifact", n=config.examples)
+            run.finish({"artifact": made.digest})
+        made = artifacts.open(run.folder)
+    if args.folder is not None:
+        _copy(made, args.folder / name)
+    return made
+
+
+def _copy(made: Any, folder: Path) -> None:
+    from netwright.core import artifact as artifacts
+    from netwright.core.error import UserError
+
+    if folder.exists() and not (folder / artifacts.MANIFEST).is_file():
+        raise UserError("folder", str(folder), "exists and is no artifact: it is not replaced", "--folder FOLDER")
+    about = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
+    about = {name: value for name, value in about.items() if name not in ("folder", "files")}
+
+    def fill(draft: Path) -> None:
+        for name in made.files:
+            (draft / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(made.path(name), draft / name)
+
+    artifacts.create(folder, fill, **about)
+
+
+def answer(made: list[Any]) -> Answer:
+    """What `export` and `compress` print: a row an artifact, with its certificate; code 1 if one failed."""
+    from rich.console import Group
+    from rich.table import Table
+
+    from netwright.core.measurement import readable
+    from netwright.export import verify
+    from netwright.measure.bench import deployed
+
+    table = Table("artifact", "size", "relative error", "same top class", "certificate", box=None)
+    data, passed = [], True
+    share = functools.partial(readable, unit="fraction")
+    for one in made:
+        seen = verify.read(one)
+        assert seen is not None
+        passed &= seen.passed
+        layers = ", ".join(f"{count} {name}" for name, count in sorted(seen.layers.items()))
+        runs = f"runs {seen.executed}" + (f" ({layers})" if len(seen.layers) > 1 else "")
+        table.add_row(
+            f"{one.precision} {one.format}\n{runs}",
+            readable(deployed(one), "B"),
+            f"{seen.relative_error:.2g}",
+            f"{share(seen.agreement)} of {seen.n}\n[{share(seen.agreement_low)}, {share(seen.agreement_high)}]",
+            "passed" if seen.passed else "failed: " + "; ".join(seen.faults),
+        )
+        about = {"format": one.format, "precision": one.precision, "size": deployed(one), "certificate": seen}
+        data.append({"artifact": str(one.folder), "digest": one.digest, "passed": seen.passed, **about})
+    last = "Next: netwright bench " + " ".join(str(one.folder) for one in made)
+    return Answer({"artifacts": data}, Group(table, last), 0 if passed else 1)

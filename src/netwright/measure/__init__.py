@@ -1,0 +1,1 @@
+"""Numbers for hardware owned: speed, memory, energy, quality, each with its interval."""

@@ -1,0 +1,59 @@
+"""How well an artifact answers, and whether it answers worse than another on the same examples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netwright import export
+from netwright.core.artifact import Artifact
+from netwright.core.measurement import Measurement
+from netwright.core.run import progress
+from netwright.core.stats import z_value
+
+if TYPE_CHECKING:
+    from netwright.data.tasks import Evaluation, Split, Task
+
+
+def quality(artifact: Artifact, task: Task, split: Split = "test", threads: int = 1) -> tuple[Evaluation, Measurement]:
+    """Run an artifact over a split: what was seen on every example, and the accuracy (Wilson's interval)."""
+    runner = export.open(artifact, threads)
+    with progress(f"{artifact.format} {artifact.precision} on {split}", task.size(split)) as advance:
+
+        def predict(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+            logits_BK = runner(inputs)
+            advance(len(logits_BK))
+            return logits_BK
+
+        seen = task.evaluate(predict, split)
+    conditions = {"split": split, "executed": runner.precision, "format": artifact.format, "threads": threads}
+    return seen, seen.accuracy(artifact=artifact.digest, conditions=conditions)
+
+
+def accuracy_change(candidate: Evaluation, reference: Evaluation, level: float = 0.95, **about: Any) -> Measurement:
+    """Accuracy of the candidate minus that of the reference, from the examples on which they differ.
+
+    The interval is Agresti and Min's (2005, https://doi.org/10.1002/sim.1781): half an example added to
+    each cell of the two-by-two table. Unlike the bootstrap it keeps a width where no example differs.
+    """
+    if candidate.correct_N.shape != reference.correct_N.shape:
+        raise ValueError(f"{len(candidate.correct_N)} examples cannot be paired with {len(reference.correct_N)}")
+    n = len(candidate.correct_N)
+    won = int((candidate.correct_N & ~reference.correct_N).sum())
+    lost = int((reference.correct_N & ~candidate.correct_N).sum())
+    value, total = (won - lost) / n, n + 2
+    middle, discordant = (won - lost) / total, (won + lost + 1) / total
+    half = z_value(level) * math.sqrt((discordant - middle**2) / total)
+    return Measurement(
+        quantity="accuracy_change",
+        value=value,
+        low=max(-1.0, min(value, middle - half)),
+        high=min(1.0, max(value, middle + half)),
+        level=level,
+        n=n,
+        **{"conditions": {"won": won, "lost": lost}, **about},
+    )
