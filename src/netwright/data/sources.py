@@ -185,10 +185,9 @@ def _fetch(source: Source, root: Path) -> Path:
             failed.append(f"{place}: {why}")
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-    raise UserError(
-        "data", source.name, "none of its places could give it: " + "; ".join(f"({n}) {why}" for n, why in enumerate(failed, 1)),
-        f"mend one of these, or put the files into FOLDER/{source.name} and set NETWRIGHT_DATA=FOLDER",
-    )  # fmt: skip
+    tried = "; ".join(f"({number}) {why}" for number, why in enumerate(failed, 1))
+    advice = f"mend one of these, or put the files into FOLDER/{source.name} and set NETWRIGHT_DATA=FOLDER"
+    raise UserError("data", source.name, f"none of its places could give it: {tried}", advice)
 
 
 def _bring(place: Place, source: Source, draft: Path, downloads: Path) -> None:
@@ -227,15 +226,15 @@ def _bring_folder(path: Path, source: Source, draft: Path, limit: int) -> None:
         raise PlaceFailedError("no such folder")
     for inner in (path / source.name, path):
         files = [f for f in sorted(inner.iterdir()) if f.is_file()] if inner.is_dir() else []
-        for archive in files:
-            if archive.stat().st_size in {p.size for p in source.places if not isinstance(p, (Hub, Folder))}:
-                unpack(archive, source.takes, draft, limit)
-                return
         wanted = [f for f in files if any(Take(f"{_last(t)}").target(f.name) for t in source.takes)]
         if wanted and sum(f.stat().st_size for f in wanted) <= limit:
             for file in wanted:
                 shutil.copyfile(file, draft / file.name)
             return
+        for archive in files:
+            if archive.stat().st_size in {p.size for p in source.places if not isinstance(p, (Hub, Folder))}:
+                unpack(archive, source.takes, draft, limit)
+                return
     raise PlaceFailedError("holds neither the files nor the archive")
 
 
@@ -288,8 +287,10 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def cache_error(fault: Exception, folder: Path) -> Exception:
-    """A full or unwritable disk told as the cache's; any other fault as it was."""
+    """What the disk refused, told as the cache's; any other fault as it was."""
     told = artifact.disk_error(fault, folder) if isinstance(fault, OSError) else fault
+    if isinstance(told, OSError):
+        told = UserError("disk", str(folder), f"cannot be written: {told.strerror or told}", "")
     if isinstance(told, UserError) and told.setting == "disk":
         return UserError("cache", told.value, told.allowed, "free space, or set NETWRIGHT_CACHE=FOLDER")
     return told
