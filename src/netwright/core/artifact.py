@@ -94,7 +94,7 @@ def create(folder: Path, fill: Callable[[Path], None], **about: Any) -> Artifact
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", suffix=".draft", dir=folder.parent))
     except OSError as fault:
         raise disk_error(fault, folder) from fault
     try:
@@ -103,9 +103,11 @@ def create(folder: Path, fill: Callable[[Path], None], **about: Any) -> Artifact
         artifact = Artifact(folder=folder, files=files, **about)
         write_json(draft / MANIFEST, artifact._manifest())
         draft.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
+        before = draft.with_name(f".before-{draft.name[1:]}")
+        if folder.exists():  # aside first: removing gigabytes takes long enough to be killed in
+            os.replace(folder, before)
         os.replace(draft, folder)
+        shutil.rmtree(before, ignore_errors=True)
     except OSError as fault:
         raise disk_error(fault, folder) from fault
     finally:
@@ -141,6 +143,15 @@ def manifests(folder: Path) -> list[Path]:
     """The manifests below a folder, in order; drafts that a kill left behind are none."""
     found = sorted(folder.rglob(MANIFEST))
     return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+
+
+def sweep(folder: Path) -> None:
+    """Remove the drafts that a kill left below a folder in which no one else works."""
+    for draft in folder.rglob(".*.draft"):
+        if draft.is_dir() and not draft.is_symlink():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            draft.unlink(missing_ok=True)
 
 
 def describe(path: Path) -> File:
@@ -195,6 +206,9 @@ def disk_error(fault: OSError, path: Path) -> Exception:
         errno.EACCES: "this user may not write there",
         errno.EROFS: "the file system is read-only",
         errno.EFBIG: "the file is larger than this process may write",
+        errno.ENOTDIR: "a part of its path is a file",
+        errno.EEXIST: "a file of this name is there",
+        errno.ENAMETOOLONG: "its name is too long",
     }
     if fault.errno not in reasons:
         return fault

@@ -72,6 +72,7 @@ class Run:
             ) from None
         run = cls(folder, verb, digest, resumed=(folder / "run.json").is_file(), lock=lock)
         if run.resumed:
+            artifact.sweep(folder)
             run._mend()
         else:
             artifact.write_json(folder / "run.json", {"verb": verb, "key": digest, "status": "running", "of": key})
@@ -142,7 +143,7 @@ class Run:
 
     def note(self, message: str) -> None:
         """A message to the person and to log.txt."""
-        console.print(message, highlight=False, soft_wrap=True)
+        console.print(message, highlight=False, soft_wrap=True, markup=False)
         stamp = datetime.datetime.now().isoformat(timespec="seconds")
         try:
             with (self.folder / "log.txt").open("a", encoding="utf-8") as handle:
@@ -161,14 +162,14 @@ def progress(title: str, total: int | None, done: int = 0, unit: str = "") -> It
         yield from _plain_progress(title, total, done)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TextColumn(unit),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=console, transient=False, refresh_per_second=4) as bar:
         task = bar.add_task(title, total=total, completed=done, note="")
@@ -192,7 +193,7 @@ def _plain_progress(title: str, total: int | None, done: int) -> Iterator[Any]:
         if now - last >= 10 and count > first:
             last = now
             left = f", {(now - start) * (total - count) / (count - first):.0f} s left" if total else ""
-            console.print(f"{title}: {count}/{total or '?'}{left} {note or ''}".rstrip(), highlight=False)
+            console.print(f"{title}: {count}/{total or '?'}{left} {note or ''}".rstrip(), highlight=False, markup=False)
 
     yield advance
 
