@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from netwright.core import artifact, recipe
+from netwright.core.error import UserError
 
 FILE = "workload.json"
 
@@ -31,6 +32,10 @@ class Operator:
     output_bytes: float = 0.0
     dtype: str = "fp32"
 
+    def __post_init__(self) -> None:
+        if min(self.flops, self.weight_bytes, self.input_bytes, self.output_bytes) < 0 or self.dtype not in BYTES:
+            raise ValueError(f"{self.name}: negative work, or the unknown dtype {self.dtype!r}")
+
     @property
     def bytes(self) -> float:
         return self.weight_bytes + self.input_bytes + self.output_bytes
@@ -44,6 +49,10 @@ class Workload:
     batch: int
     parameters: int
     operators: tuple[Operator, ...]
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.parameters < 0:
+            raise ValueError(f"{self.name}: batch {self.batch}, {self.parameters} parameters")
 
     @property
     def flops(self) -> float:
@@ -93,5 +102,7 @@ def write(workload: Workload, folder: Path) -> None:
 def read(folder: Path) -> Workload:
     """The workload of an artifact's folder. Raises UserError when it is no workload."""
     values: Any = artifact.read_json(folder / FILE, 50_000_000)
-    operators = tuple(recipe.build(Operator, o, "workload.operators") for o in values.pop("operators", []))
-    return Workload(operators=operators, **values)
+    if not isinstance(values, dict):
+        raise UserError("workload", str(folder / FILE), "not a table of operators", "export the model again")
+    found: Workload = recipe.build(Workload, values, "workload")
+    return found

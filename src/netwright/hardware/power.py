@@ -30,9 +30,12 @@ class Energy:
     """
 
     def __init__(self, root: Path = POWERCAP, gpus: Callable[[], Counters] | None = None) -> None:
-        self._read = lambda: {**rapl(root), **(gpus or nvml)()}
+        self._root, self._gpus = root, gpus or nvml
         self._before: Counters = {}
         self.parts: dict[str, float] = {}
+
+    def _read(self) -> Counters:
+        return {**rapl(self._root), **self._gpus()}
 
     def __enter__(self) -> Energy:
         self.parts = {}

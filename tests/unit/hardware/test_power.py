@@ -58,9 +58,14 @@ def test_counters_that_may_not_be_read_or_make_no_sense_are_left_out(tmp_path):
 def test_an_exception_inside_still_ends_the_reading(tmp_path):
     zone(tmp_path, "0", "package-0", 1_000_000)
     energy = Energy(tmp_path, no_gpus)
-    with pytest.raises(KeyError), energy:
-        zone(tmp_path, "0", "package-0", 2_000_000)
-        raise KeyError
+
+    def work():
+        with energy:
+            zone(tmp_path, "0", "package-0", 2_000_000)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        work()
     assert energy.joules == 1.0
 
 
