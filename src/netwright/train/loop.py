@@ -45,6 +45,8 @@ class Fitted:
     best_step: int
     stopped: str | None
     """Why it ended before `total_steps`, or None."""
+    weights: dict[str, Tensor]
+    """The weights to keep, whole and on the CPU, in every process."""
 
 
 def fit(
@@ -83,7 +85,10 @@ def fit(
             checkpoint.restore_model(training.model, team.cut(tensors, training.model.state_dict(), prefix), prefix)
         elif training.average:
             load_state(training.model, training.average)
-    return Fitted(training.step, training.total_steps, training.seconds, training.best, training.best_step, stopped)
+        whole = team.full(training.model.state_dict())
+        weights = {name: tensor.detach().to("cpu").contiguous() for name, tensor in whole.items()}
+    done, total = training.step, training.total_steps
+    return Fitted(done, total, training.seconds, training.best, training.best_step, stopped, weights)
 
 
 def _train(training: Training, run: Run | None, last: Path | None, stop_after: int | None) -> str | None:

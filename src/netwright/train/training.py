@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,16 @@ def prepare(recipe: Recipe) -> tuple[Task, nn.Module]:
     config: Config = recipe["train"]
     choose_device(config.device)
     task = open_task(recipe["task"])
+    return task, network(recipe, task)
+
+
+def network(recipe: Recipe, task: Task) -> nn.Module:
+    """A freshly initialized network on the CPU."""
     module = table.resolve(MODELS, recipe["model"].name, "model.name", "netwright.models")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mix(config.seed, "weights"))
+        torch.manual_seed(mix(recipe["train"].seed, "weights"))
         model: nn.Module = module.build(recipe["model"], task.inputs, len(task.classes))
-    return task, model
+    return model
 
 
 def train(recipe: Recipe, runs: Path, fresh: bool = False) -> Trained | None:
@@ -74,13 +79,15 @@ def train(recipe: Recipe, runs: Path, fresh: bool = False) -> Trained | None:
     task, model = prepare(recipe)
     with join(config.parallel, choose_device(config.device), config.batch) as team:
         if not team.leads:
-            loop.fit(model, task, config, team=team)
+            if not team.agree(None):  # whether the leader found the run done
+                loop.fit(model, task, config, team=team)
             return None
         with Run.start(runs, "train", _key(recipe, task), fresh) as run:
-            if not run.done:
+            done = team.agree(run.done)
+            if not done:
                 _write_recipe(run, recipe)
                 _train(recipe, task, model, run, team)
-            return _finished(run)
+            return _finished(run, reused=done)
 
 
 def _train(recipe: Recipe, task: Task, model: nn.Module, run: Run, team: Team) -> None:
@@ -96,7 +103,8 @@ def _train(recipe: Recipe, task: Task, model: nn.Module, run: Run, team: Team) -
         fitted = loop.fit(model, task, config, run, team=team)
     elapsed = time.monotonic() - begin
     device = team.device
-    model.to("cpu")
+    model = network(recipe, task)  # the trained one may be spread over processes and devices
+    model.load_state_dict(fitted.weights)
     seen = task.evaluate(predictor(model, torch.device("cpu"), contextlib.nullcontext), "test")
     made = artifact.create(
         run.folder / "artifact",
@@ -124,7 +132,7 @@ def _train(recipe: Recipe, task: Task, model: nn.Module, run: Run, team: Team) -
     run.finish(
         {
             "artifact": made.digest,
-            "fitted": plain(fitted),
+            "fitted": plain(replace(fitted, weights={})),
             "measurements": plain(actual),
             "plan": compared,
             "time_over_plan": ratio,
@@ -157,14 +165,14 @@ def _room(run: Run, model: nn.Module) -> None:
         )  # fmt: skip
 
 
-def _finished(run: Run) -> Trained:
+def _finished(run: Run, reused: bool) -> Trained:
     result = run.result
     return Trained(
         run.folder,
         artifact.open(run.folder / "artifact"),
         tuple(Measurement(**row) for row in result["measurements"]),
         tuple(result["plan"]),
-        reused=run.resumed,
+        reused=reused,
     )
 
 

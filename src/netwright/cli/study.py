@@ -1,0 +1,70 @@
+"""netwright study: from a recipe to a front and a report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from netwright.cli import Answer, add_words
+
+HELP = "train, compress, export, measure and predict what a recipe says, and write one report"
+EXAMPLE = "netwright study recipes/quickstart.toml runs=runs"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("recipe", type=Path, help="a TOML file; see recipes/")
+    add_words(parser)
+    parser.add_argument("--fresh", action="store_true", help="write the report again even if nothing has changed")
+
+
+def main(args: argparse.Namespace) -> Answer:
+    """Do the study, or say what it would do."""
+    from netwright.core import recipe as recipes
+    from netwright.study import study
+
+    recipe = recipes.load(args.recipe, args.overrides, study.SECTIONS)
+    if args.dry_run:
+        return _dry_run(recipe)
+    found = study.study(recipe, args.runs, args.fresh)
+    data = {**found.summary, "report": str(found.report), "reused": found.reused}
+    return Answer(data, _view(found))
+
+
+def _dry_run(recipe: Any) -> Answer:
+    from netwright.study import study
+    from netwright.train import training
+    from netwright.train.plan import plan
+
+    devices = study.check(recipe)
+    task, model = training.prepare(recipe)
+    planned = plan(model, task, recipe["train"])
+    formats = recipe["study"].formats
+    labels = ["PyTorch FP32", *(f"{f} {p}" for f in formats for p in ("FP32", "INT8")[: 1 + ("compress" in recipe)])]
+    view = "\n".join(
+        [
+            "Would train: " + "; ".join(f"{m.quantity.replace('_', ' ')} {m}" for m in planned),
+            f"Would measure here: {', '.join(labels)}",
+            f"Would predict for: {', '.join(d.name for d in devices) or 'no other device'}",
+        ]
+    )
+    return Answer({"plan": planned, "candidates": labels, "devices": [d.name for d in devices]}, view)
+
+
+def _view(found: Any) -> Any:
+    from rich.console import Group
+    from rich.table import Table
+
+    from netwright.study import report
+
+    summary = found.summary
+    table = Table(title=summary["title"] + (" (nothing has changed)" if found.reused else ""), title_justify="left")
+    table.add_column("candidate")
+    shown = ("accuracy", "latency", "throughput", "peak_memory", "size")
+    for name in (*map(report.title, shown), "front"):
+        table.add_column(name, justify="right")
+    for row in summary["candidates"]:
+        cells = [f"{report.value(row['figures'][q])}\n[dim]{report.interval(row['figures'][q])}[/dim]" for q in shown]
+        table.add_row(row["label"], *cells, "yes" if row["on_front"] else "")
+    return Group(table, *summary["verdict"], f"Report: {found.report.resolve().as_uri()}", f"        {found.report}")

@@ -1,0 +1,79 @@
+"""The front: which candidates no other one beats, said only as far as the measurements carry.
+
+Two candidates are compared by what they shared: accuracy on the same examples, latency in the same
+interleaved rounds, everything else by intervals. Where the interval of a difference holds zero they are
+not ranked. Does not know how a candidate was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from netwright.core.artifact import Artifact
+from netwright.core.measurement import Measurement, better
+from netwright.data.tasks import Evaluation
+from netwright.measure import bench, quality
+
+Objective = Literal["accuracy", "latency", "throughput", "size", "peak_memory"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """An artifact with its figures by quantity, and what it answered on every test example."""
+
+    label: str
+    artifact: Artifact
+    figures: Mapping[str, Measurement]
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two candidates on one objective: which is better, if that can be said, and the reason in words."""
+
+    first: str
+    second: str
+    objective: Objective
+    better: str | None
+    why: str
+
+
+def compare(a: Candidate, b: Candidate, objective: Objective) -> Comparison:
+    """Rank two candidates on one objective, or refuse to."""
+    if objective == "accuracy":
+        change = quality.accuracy_change(a.evaluation, b.evaluation)
+        first_wins = None if change.low <= 0 <= change.high else change.value > 0
+        why = f"difference {100 * change.value:+.2f} points [{100 * change.low:+.2f}, {100 * change.high:+.2f}]"
+    elif objective == "latency":
+        ratio = bench.compare(a.figures["latency"], b.figures["latency"])
+        first_wins = None if ratio.low <= 1 <= ratio.high else ratio.value < 1
+        why = f"{ratio.value:.2f}x the time [{ratio.low:.2f}, {ratio.high:.2f}]"
+    else:
+        first_wins = better(a.figures[objective], b.figures[objective])
+        why = f"{a.figures[objective]} against {b.figures[objective]}"
+    winner = None if first_wins is None else a.label if first_wins else b.label
+    return Comparison(a.label, b.label, objective, winner, why)
+
+
+def dominates(a: Candidate, b: Candidate, objectives: Sequence[Objective]) -> bool:
+    """`a` is better on one objective at least, and on none worse, as far as can be said."""
+    winners = [compare(a, b, objective).better for objective in objectives]
+    return a.label in winners and b.label not in winners
+
+
+def front(candidates: Sequence[Candidate], objectives: Sequence[Objective]) -> list[Candidate]:
+    """The candidates that no other dominates, in their order."""
+    return [b for b in candidates if not any(dominates(a, b, objectives) for a in candidates if a is not b)]
+
+
+def undecided(candidates: Sequence[Candidate], objectives: Sequence[Objective]) -> list[Comparison]:
+    """All pairs that are not ranked on an objective, with the reason."""
+    return [
+        comparison
+        for at, a in enumerate(candidates)
+        for b in candidates[at + 1 :]
+        for objective in objectives
+        if (comparison := compare(a, b, objective)).better is None
+    ]

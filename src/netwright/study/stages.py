@@ -1,0 +1,65 @@
+"""The stages of a study, each a run of its own: what has not changed is found again and not done again.
+
+A stage's key holds all that determines its result: settings, digests of what went in, and for what is
+measured also the machine. Knows no ranking and no report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from netwright import export
+from netwright.compress import METHODS
+from netwright.core import artifact, table
+from netwright.core.artifact import Artifact
+from netwright.core.measurement import Measurement
+from netwright.core.recipe import plain
+from netwright.core.run import Run
+from netwright.data.tasks import Evaluation, Task
+from netwright.hardware import detect
+from netwright.measure import bench, quality
+
+
+def exported(runs: Path, source: Artifact, format: str, task: Task) -> Artifact:
+    """A torch artifact in another format, with its certificate."""
+    with Run.start(runs, "export", {"artifact": source.digest, "format": format}) as run:
+        if not run.done:
+            run.finish({"artifact": export.write(source, format, task, run.folder / "artifact").digest})
+        return artifact.open(run.folder / "artifact")
+
+
+def compressed(runs: Path, source: Artifact, config: Any, task: Task) -> Artifact:
+    """An artifact made smaller by one method."""
+    method = table.resolve(METHODS, config.name, "compress.name", "netwright.methods")
+    with Run.start(runs, "compress", {"artifact": source.digest, "config": plain(config), "task": task.digest}) as run:
+        if not run.done:
+            run.finish({"artifact": method.apply(source, task, config, run.folder / "artifact").digest})
+        return artifact.open(run.folder / "artifact")
+
+
+def evaluated(runs: Path, source: Artifact, task: Task, threads: int) -> tuple[Evaluation, Measurement]:
+    """What an artifact answers on every test example, and its accuracy."""
+    key = {"artifact": source.digest, "task": task.digest, "machine": detect.fingerprint(), "threads": threads}
+    with Run.start(runs, "evaluate", key) as run:
+        path = run.folder / "evaluation.safetensors"
+        if not (run.done and path.is_file()):
+            seen, accuracy = quality.quality(source, task, "test", threads)
+            seen_arrays = {"correct": seen.correct_N.astype(np.uint8), "loss": np.asarray(seen.loss_N)}
+            artifact.replace_file(path, lambda draft: save_file(seen_arrays, draft))
+            run.finish({"measurements": [plain(accuracy)]})
+        arrays = load_file(path)
+        return Evaluation(arrays["correct"].astype(bool), arrays["loss"]), Measurement(**run.result["measurements"][0])
+
+
+def benched(runs: Path, sources: Sequence[Artifact], task: Task, config: bench.Config) -> list[Measurement]:
+    """Speed, memory and size of all candidates, interleaved in one session."""
+    key = {"artifacts": [s.digest for s in sources], "config": plain(config), "machine": detect.fingerprint()}
+    with Run.start(runs, "bench", key) as run:
+        if not run.done:
+            run.finish({"measurements": plain(bench.bench(sources, task, config, run))})
+        return [Measurement(**row) for row in run.result["measurements"]]

@@ -1,0 +1,173 @@
+"""study(): from a recipe to a front and a report: train, compress, export, measure, predict, rank.
+
+    found = study(recipe.load(Path("recipes/quickstart.toml"), [], SECTIONS), Path("runs"))
+    found.report        # the page
+
+Every candidate is a format and a precision of one trained network. Each stage is a run of its own
+(`study.stages`), so a study that was killed goes on, and one that has changed a little does little.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from netwright.compress import METHODS
+from netwright.core import artifact, table, workload
+from netwright.core.artifact import Artifact
+from netwright.core.error import UserError
+from netwright.core.measurement import Measurement
+from netwright.core.recipe import Range, Recipe, Section, plain
+from netwright.core.run import Run, console
+from netwright.data.tasks import Task
+from netwright.hardware import catalog, detect
+from netwright.hardware.device import Device
+from netwright.measure import bench, quality
+from netwright.predict import PREDICTORS
+from netwright.study import report, stages
+from netwright.study.pareto import Candidate, Objective
+from netwright.train import training
+from netwright.train.training import Trained
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Which candidates, by what they are ranked, and for which other devices they are predicted."""
+
+    formats: tuple[Literal["onnx", "openvino", "program"], ...] = ("onnx", "openvino")
+    objectives: tuple[Objective, ...] = ("accuracy", "latency", "size")
+    max_drop: Annotated[float, Range(0, 1)] = 0.003
+    """Largest loss of accuracy against the trained network, as a fraction."""
+    devices: tuple[str, ...] = ()
+    """Names in the hardware catalogue; see `netwright hardware list`."""
+    predictor: Literal["roofline"] = "roofline"
+    batches: Annotated[tuple[int, ...], Range(1, 1_000_000)] = (1,)
+    """Batch sizes of the predictions."""
+
+
+SECTIONS: dict[str, Section] = {**training.SECTIONS, "compress": METHODS, "bench": bench.Config, "study": Config}
+"""What a study's recipe may hold; without [compress] only the network as trained is exported."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A finished study: its run folder, its report, and everything in the report as plain data."""
+
+    folder: Path
+    summary: dict[str, Any]
+    reused: bool
+
+    @property
+    def report(self) -> Path:
+        return self.folder / report.HTML
+
+
+def study(recipe: Recipe, runs: Path, fresh: bool = False) -> Study:
+    """Do, or find again, everything that a recipe asks for.
+
+    Raises UserError before any work for what the recipe cannot have: an unknown device or format, a
+    missing extra, a full disk.
+    """
+    config: Config = recipe["study"]
+    devices = check(recipe)
+    task, _ = training.prepare(recipe)
+    key = {"recipe": plain(recipe.sections), "task": task.digest, "machine": detect.fingerprint()}
+    with Run.start(runs, "study", key, fresh) as run:
+        if run.done and (run.folder / report.HTML).is_file():
+            return Study(run.folder, artifact.read_json(run.folder / report.JSON, 100_000_000), reused=True)
+        artifact.replace_file(run.folder / "recipe.toml", lambda draft: draft.write_text(recipe.toml()))
+        _say("1/6 Train")
+        trained = training.train(recipe, runs)
+        if trained is None:
+            raise UserError("train.parallel", recipe["train"].parallel, "a study runs in one process", "train first")
+        _say("2/6 Compress and export")
+        sources = _sources(recipe, trained, task, runs)
+        _say("3/6 Evaluate on the test split")
+        candidates = _measured(sources, recipe, task, runs)
+        _say("5/6 Predict for other devices")
+        predictions = predict(candidates, devices, config)
+        _say("6/6 Report")
+        summary = report.summarize(recipe, trained, candidates, predictions, run.folder)
+        report.write(summary, candidates, predictions, trained, run.folder)
+        run.finish({"report": report.HTML, "measurements": [plain(m) for c in candidates for m in c.figures.values()]})
+        return Study(run.folder, summary, reused=False)
+
+
+def check(recipe: Recipe) -> list[Device]:
+    """Refuse what cannot be done, before anything is; returns the devices to predict for."""
+    config: Config = recipe["study"]
+    if not config.formats or len(set(config.formats)) < len(config.formats):
+        raise UserError("study.formats", list(config.formats), "one or more, each once", 'study.formats=["openvino"]')
+    if "accuracy" not in config.objectives:
+        raise UserError("study.objectives", list(config.objectives), "accuracy and others", "add accuracy")
+    for package in {"openvino": ("openvino",), "onnx": ("onnx", "onnxscript", "onnxruntime"), "program": ()}.items():
+        for name in package[1] if package[0] in config.formats else ():
+            table.extra(name, f'study.formats "{package[0]}"')
+    if "compress" in recipe:
+        table.extra("nncf", "INT8 quantization")
+    table.extra("matplotlib", "the report")
+    table.resolve(PREDICTORS, config.predictor, "study.predictor", "netwright.predictors")
+    free = shutil.disk_usage(Path.cwd()).free
+    if free < 200_000_000:
+        raise UserError("disk", str(Path.cwd()), f"{free / 1e6:.0f} MB free, a study needs 200 MB", "free some space")
+    return [catalog.find(name) for name in config.devices]
+
+
+def predict(candidates: Sequence[Candidate], devices: Sequence[Device], config: Config) -> list[dict[str, Any]]:
+    """Latency and throughput of each distinct precision on each device; a refusal stands in its place."""
+    predictor = table.resolve(PREDICTORS, config.predictor, "study.predictor", "netwright.predictors")
+    distinct = {c.artifact.precision: c for c in reversed(candidates) if workload.FILE in c.artifact.files}
+    rows = []
+    for (precision, candidate), device, batch in itertools.product(sorted(distinct.items()), devices, config.batches):
+        work = workload.read(candidate.artifact.folder).at_batch(batch)
+        row = {"device": device.name, "precision": precision, "batch": batch, "measurements": [], "refused": None}
+        try:
+            row["measurements"] = predictor.predict(work, device)
+        except UserError as refusal:
+            row["refused"] = str(refusal)
+        rows.append(row)
+    return rows
+
+
+def _sources(recipe: Recipe, trained: Trained, task: Task, runs: Path) -> list[tuple[str, Artifact]]:
+    names = {"onnx": "ONNX Runtime", "openvino": "OpenVINO", "program": "ExportedProgram"}
+    found = [("PyTorch FP32", trained.artifact)]
+    for format in recipe["study"].formats:
+        plain_export = stages.exported(runs, trained.artifact, format, task)
+        found.append((f"{names[format]} FP32", plain_export))
+        if "compress" in recipe and format != "program":
+            found.append((f"{names[format]} INT8", stages.compressed(runs, plain_export, recipe["compress"], task)))
+    return found
+
+
+def _measured(sources: Sequence[tuple[str, Artifact]], recipe: Recipe, task: Task, runs: Path) -> list[Candidate]:
+    config: bench.Config = recipe["bench"]
+    threads = config.threads or detect.usable_threads()
+    answers = [stages.evaluated(runs, source, task, threads) for _, source in sources]
+    _say("4/6 Measure speed, memory and size")
+    speeds = stages.benched(runs, [source for _, source in sources], task, config)
+    reference = answers[0][0]
+    candidates = []
+    for (label, source), (evaluation, accuracy) in zip(sources, answers, strict=True):
+        mine = [one for one in speeds if one.artifact == source.digest]
+        change = quality.accuracy_change(evaluation, reference, artifact=source.digest)
+        figures = {"accuracy": accuracy, "accuracy_change": change, **_by_quantity(mine, config)}
+        candidates.append(Candidate(label=label, artifact=source, figures=figures, evaluation=evaluation))
+    return candidates
+
+
+def _by_quantity(found: Sequence[Measurement], config: bench.Config) -> dict[str, Measurement]:
+    """One figure a quantity: latency at the smallest batch, throughput and memory at the largest."""
+    figures: dict[str, Measurement] = {}
+    for one in sorted(found, key=lambda m: m.conditions.get("batch", 0)):
+        if not (one.quantity.startswith("latency") and one.quantity in figures):
+            figures[one.quantity] = one
+    return figures
+
+
+def _say(stage: str) -> None:
+    console.print(f"[bold]{stage}[/bold]")
