@@ -135,7 +135,9 @@ def build(cls: type, values: Mapping[str, Any], where: str) -> Any:
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in values:
             raise UserError(f"{where}.{name}", None, _describe(kinds[name]), f"add {name} = ... to [{where}]")
-    given = {key: _convert(value, kinds[key], f"{where}.{key}") for key, value in values.items()}
+    # a default of 5000 for a float becomes 5000.0 too: else its digest is another than that of the written value
+    numbers = {name: field.default for name, field in fields.items() if type(field.default) is int}
+    given = {key: _convert(value, kinds[key], f"{where}.{key}") for key, value in {**numbers, **values}.items()}
     try:
         return cls(**given)
     except ValueError as fault:

@@ -87,6 +87,16 @@ def test_defaults_and_comments_change_no_digest(tmp_path):
     assert short.digest == long.digest != other.digest
 
 
+@dataclass(frozen=True)
+class Whole:
+    share: float = 5000
+
+
+def test_a_whole_default_of_a_float_has_the_digest_of_its_written_value(tmp_path):
+    before = load(write(tmp_path, ""), [], {"whole": Whole})
+    assert load(write(tmp_path, before.toml()), [], {"whole": Whole}).digest == before.digest
+
+
 BASE = '[task]\nname = "a"\nlimit = 1\n'
 
 
