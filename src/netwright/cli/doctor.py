@@ -26,7 +26,7 @@ HELP = "say what this machine can and cannot do, and what to install for it"
 EXAMPLE = "netwright doctor --online"
 
 EXTRAS = {  # extra -> the packages it brings, what they are for
-    "openvino": (("openvino", "nncf"), "INT8 compression, and the OpenVINO format, the fastest here on CPUs"),
+    "openvino": (("openvino", "nncf"), "INT8 compression, and the OpenVINO format"),
     "onnx": (("onnx", "onnxruntime", "onnxscript"), "the ONNX format"),
     "plot": (("matplotlib",), "plots in reports and while training"),
     "mlflow": (("mlflow-skinny",), "mirroring runs to MLflow"),
@@ -75,9 +75,13 @@ def _machine() -> Iterator[Finding]:
 
     here = detect.detect()
     yield Finding("CPU", "yes", f"{here.cpu}, {here.cores} cores, {here.threads} threads usable")
-    for dtype, meaning in (("int8", "compressed models"), ("bf16", "mixed precision"), ("fp16", "half precision")):
+    for dtype, meaning in (
+        ("int8", "INT8 models run"),
+        ("bf16", "mixed precision runs"),
+        ("fp16", "half precision runs"),
+    ):
         flag = here.fast.get(dtype)
-        seen = f"fast by {flag}" if flag else f"no instructions for it: {meaning} run, but hardly faster than fp32"
+        seen = f"fast by {flag}" if flag else f"no instructions for it: {meaning}, but hardly faster than fp32"
         yield Finding(f"{dtype} on CPU", "yes" if flag else "note", seen)
     low = here.memory_available < 2 * 2**30
     free = f"{readable(here.memory_available, 'B')} of {readable(here.memory, 'B')} free"

@@ -102,7 +102,10 @@ def device(here: Machine, seconds: float = 10.0) -> Device:
         rates={name.removeprefix("rates."): one.value for name, one in best.items() if name != "bandwidth"},
         bandwidth=best["bandwidth"].value,
         memory=float(here.memory),
-        sources=(Source(values=tuple(best), where="measured here", date=found[0].when[:10], licence="yours"),),
+        sources=(
+            Source(values=tuple(best), where="measured here", date=found[0].when[:10], licence="your own"),
+            Source(values=("memory",), where="operating system", date=found[0].when[:10], licence="your own"),
+        ),
         this_machine=True,
         fingerprint=fingerprint(here),
         measured={name: (one.low, one.high) for name, one in best.items()},
