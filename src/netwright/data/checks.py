@@ -72,6 +72,7 @@ def copies(places: Places, fingerprints: Sequence[bytes]) -> list[Finding]:
                 first[split] = n
         if len({int(places.labels_N[n]) for n in group}) > 1:
             torn.append((group[0], next(n for n in group if places.labels_N[n] != places.labels_N[group[0]])))
+    within, leaks, torn = sorted(within), sorted(leaks), sorted(torn)
     method = "equal bytes of the unaugmented inputs"
     return [
         _pairs("copies within a split", within, places, method),
@@ -85,9 +86,10 @@ def near_copies(
 ) -> Finding:
     """Pairs that are nearly equal, those that are exactly equal left out."""
     found = sorted({(min(a, b), max(a, b)) for a, b in candidates if fingerprints[a] != fingerprints[b]})
-    across = [(a, b) for a, b in found if places.split_N[a] != places.split_N[b]]
-    finding = _pairs("near copies", [*across, *(pair for pair in found if pair not in set(across))], places, method)
-    return Finding(finding.check, finding.count, f"{method}; {len(across)} across splits", finding.examples)
+    across = [bool(places.split_N[a] != places.split_N[b]) for a, b in found]
+    leaks_first = [pair for pair, leak in zip(found, across, strict=True) if leak]
+    leaks_first += [pair for pair, leak in zip(found, across, strict=True) if not leak]
+    return _pairs("near copies", leaks_first, places, f"{method}; {sum(across)} across splits")
 
 
 def empties(places: Places, empty_N: NDArray[np.bool_], method: str) -> Finding:

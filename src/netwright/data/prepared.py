@@ -9,6 +9,8 @@ the tensors mean. It is safetensors: nothing is unpickled.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,15 +32,18 @@ def prepared(name: str, key: Mapping[str, Any], make: Callable[[], dict[str, Ten
             return load_file(path)
         path.unlink(missing_ok=True)
     tensors = make()
+    draft = folder / f".{stem}.{os.getpid()}.draft"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        artifact.replace_file(folder / f"{stem}.new", lambda draft: save_file(tensors, draft))
-        _publish(folder / f"{stem}.new", stem)
-    except Exception as fault:
-        raise cache_error(fault, folder) from fault
+        save_file(tensors, draft)
+        os.replace(draft, folder / f"{stem}-{artifact.describe(draft).sha256[:32]}.safetensors")
+    except Exception as fault:  # safetensors tells a full disk by its own exception
+        raise _refused(fault, folder) from fault
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
     return tensors
 
 
-def _publish(path: Path, stem: str) -> None:
-    sha256 = artifact.describe(path).sha256
-    path.rename(path.with_name(f"{stem}-{sha256[:32]}.safetensors"))
+def _refused(fault: Exception, folder: Path) -> Exception:
+    return cache_error(fault if isinstance(fault, OSError) else OSError(str(fault)), folder)

@@ -1,0 +1,187 @@
+"""What every task of the table keeps, whoever wrote it, on its real data."""
+
+import json
+import os
+from functools import cache
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+
+from netwright.core import recipe, table
+from netwright.core.error import UserError
+from netwright.data import TASKS
+from netwright.data.tasks import Split, Task, classification_loss, open_task
+
+SPLITS = get_args(Split)
+DTYPES = {"float32": torch.float32, "int64": torch.int64, "bool": torch.bool}
+
+
+@cache
+def opened(name: str) -> Task:
+    return open_task(config_of(name))
+
+
+def config_of(name: str) -> Any:
+    """What a [task] section that says only the name becomes."""
+    return recipe.parse({"task": {"name": name}}, {"task": TASKS})["task"]
+
+
+@pytest.fixture(params=sorted(TASKS))
+def name(request) -> str:
+    try:
+        opened(request.param)
+    except UserError as fault:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(fault))
+    return request.param
+
+
+@pytest.fixture
+def task(name) -> Task:
+    return opened(name)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_batches_are_as_the_inputs_say(task, split):
+    last = task.size(split) - 1
+    batch = task.batch(split, torch.tensor([0, last, last // 2, 0]))
+    assert list(batch.inputs) == list(task.inputs)
+    for name, stated in task.inputs.items():
+        x = batch.inputs[name]
+        assert x.dtype == DTYPES[stated.dtype]
+        assert x.is_contiguous()
+        assert x.shape[0] == 4
+        assert x.dim() == 1 + len(stated.shape)
+        assert all(want in (None, have) for want, have in zip(stated.shape, x.shape[1:], strict=True))
+        assert not stated.vocabulary or 0 <= int(x.min()) <= int(x.max()) < stated.vocabulary
+        assert x.dtype == torch.bool or torch.isfinite(x).all()
+        assert torch.equal(x[0], x[3])
+    assert batch.labels_B.dtype == torch.int64
+    assert batch.labels_B.shape == (4,)
+
+
+def test_a_batch_does_not_depend_on_who_stands_next_to_it(task):
+    rows = torch.tensor([5, 2, 9])
+    together, alone = task.batch("train", rows), task.batch("train", rows[1:2])
+    for name, x in together.inputs.items():
+        one = alone.inputs[name][0]
+        assert torch.equal(x[1][: len(one)], one) if x.dim() == 2 else torch.equal(x[1], one)
+    assert together.labels_B[1] == alone.labels_B[0]
+
+
+def test_labels_are_classes_and_every_class_is_learned(task):
+    for split in SPLITS:
+        labels = torch.cat([task.batch(split, part).labels_B for part in torch.arange(task.size(split)).split(2000)])
+        assert len(labels) == task.size(split)
+        assert set(labels.unique().tolist()) == set(range(len(task.classes)))
+
+
+def test_augmentation_is_the_generators_alone(task):
+    rows = torch.arange(16)
+    torch.manual_seed(0)
+    first = task.batch("train", rows, torch.Generator().manual_seed(7))
+    torch.manual_seed(1)
+    generator = torch.Generator().manual_seed(7)
+    second = task.batch("train", rows, generator)
+    third = task.batch("train", rows, generator)
+    for name, x in first.inputs.items():
+        assert torch.equal(x, second.inputs[name])
+        assert x.shape == third.inputs[name].shape
+    assert torch.equal(first.labels_B, task.batch("train", rows).labels_B)
+
+
+def test_a_batch_may_be_changed_by_its_reader(task):
+    rows = torch.arange(3)
+    before = {name: x.clone() for name, x in task.batch("train", rows).inputs.items()}
+    batch = task.batch("train", rows)
+    for x in batch.inputs.values():
+        x.zero_()
+    batch.labels_B.fill_(-1)
+    again = task.batch("train", rows)
+    assert all(torch.equal(x, again.inputs[name]) for name, x in before.items())
+    assert (again.labels_B >= 0).all()
+
+
+def test_no_example_stands_in_two_splits(name, task):
+    """By place where a task knows it, by content where it is made from a seed; IMDB itself leaks copies."""
+    rows = getattr(task, "rows", None)
+    if rows is None:
+        seen = [
+            {x.numpy().tobytes() for x in task.batch(s, torch.arange(task.size(s))).inputs[next(iter(task.inputs))]}
+            for s in SPLITS
+        ]
+    else:
+        seen = [set(rows[split].tolist()) for split in SPLITS]
+    assert [len(part) for part in seen] == [task.size(split) for split in SPLITS]
+    assert len(set.union(*seen)) == sum(map(len, seen))
+
+
+def test_opening_again_gives_the_same_data_and_digest(name, task):
+    again = open_task(config_of(name))
+    assert again is not task
+    assert again.digest == task.digest
+    assert len(task.digest) == 64
+    rows = torch.arange(0, task.size("train"), max(1, task.size("train") // 50))
+    first, second = task.batch("train", rows), again.batch("train", rows)
+    assert torch.equal(first.labels_B, second.labels_B)
+    assert all(torch.equal(x, second.inputs[key]) for key, x in first.inputs.items())
+
+
+def test_evaluate_counts_what_predict_gets_right(task):
+    labels = torch.cat([task.batch("test", part).labels_B for part in torch.arange(task.size("test")).split(2000)])
+    sizes = []
+
+    def predict(inputs):
+        assert set(inputs) == set(task.inputs)
+        sizes.append(len(next(iter(inputs.values()))))
+        logits = np.zeros((sizes[-1], len(task.classes)), np.float32)
+        logits[:, 1] = 1.0
+        return logits
+
+    found = task.evaluate(predict, "test", batch=700)
+    assert sum(sizes) == task.size("test")
+    assert np.array_equal(found.correct_N, (labels == 1).numpy())
+    assert found.accuracy().value == pytest.approx(float((labels == 1).double().mean()))
+    assert np.isfinite(found.loss_N).all()
+
+
+def test_loss_is_a_mean_that_can_be_smoothed(task):
+    class Constant(torch.nn.Module):
+        def forward(self, **inputs):
+            logits = torch.zeros(len(next(iter(inputs.values()))), len(task.classes))
+            logits[:, 0] = 2.0
+            return logits
+
+    batch = task.batch("train", torch.arange(8))
+    assert torch.equal(task.loss(Constant(), batch), classification_loss(Constant(), batch))
+    assert task.loss(Constant(), batch, 0.1) != task.loss(Constant(), batch)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_an_example_is_real_and_of_the_size_asked_for(task, batch):
+    example = task.example(batch)
+    real = task.batch("validation", torch.arange(batch)).inputs
+    assert list(example) == list(task.inputs)
+    assert all(torch.equal(x, real[name]) for name, x in example.items())
+
+
+def test_the_processor_is_plain_data_whose_files_are_written(task, tmp_path):
+    task.write_processor(tmp_path)
+    text = json.dumps(recipe.plain(task.processor))
+    assert all(file.name in text for file in tmp_path.iterdir())
+    assert len(text) < 100_000
+
+
+def test_a_misspelt_setting_is_refused(name):
+    with pytest.raises(UserError, match="validatoin"):
+        recipe.parse({"task": {"name": name, "validatoin": 10}}, {"task": TASKS})
+
+
+def test_the_table_resolves_to_modules_that_can_be_opened():
+    for name in TASKS:
+        module = table.resolve(TASKS, name, "task.name")
+        assert callable(module.open)
+        assert isinstance(config_of(name), module.Config)
