@@ -80,8 +80,8 @@ def _view(name: str, work: Any, predictions: list[Any], refused: list[tuple[str,
     lines = [f"[{number}] {note}" for note, number in notes.items()]
     lines += [f"{device}: not predicted, {why}" for device, why in refused]
     lines.append(
-        f"Predicted by an uncalibrated roofline, not measured. [low, high] held {level} of known models on known"
-        " devices; a device or a runtime of another kind can lie outside."
+        f"Predicted by an uncalibrated roofline, not measured. [low, high] is meant to hold {level} of models, as it"
+        " did on known devices; a device or a runtime of another kind can lie outside."
     )
     title = f"{name}: {work.flops:.3g} FLOP, {work.parameters:,} parameters, batch {work.batch}"
     return Group(title, "", table, "", *map(Text, lines))

@@ -75,3 +75,40 @@ def test_without_a_driver_nvml_is_silent(monkeypatch):
 
     monkeypatch.setattr("ctypes.CDLL", absent)
     assert nvml() == {}
+
+
+class FakeNvml:
+    """Two GPUs, of which the second is too old to count energy."""
+
+    def __init__(self, starts: int = 0) -> None:
+        self.starts, self.shut = starts, False
+
+    def nvmlInit_v2(self):
+        return self.starts
+
+    def nvmlDeviceGetCount_v2(self, count):
+        count._obj.value = 2
+        return 0
+
+    def nvmlDeviceGetHandleByIndex_v2(self, at, device):
+        device._obj.value = at + 1
+        return 0
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, device, millijoules):
+        millijoules._obj.value = 5000
+        return 0 if device.value == 1 else 3
+
+    def nvmlShutdown(self):
+        self.shut = True
+
+
+def test_gpus_that_count_energy_are_read_and_the_library_is_let_go(monkeypatch):
+    library = FakeNvml()
+    monkeypatch.setattr("ctypes.CDLL", lambda name: library)
+    assert nvml() == {"gpu-0": (5.0, float("inf"))}
+    assert library.shut
+
+
+def test_a_driver_without_a_gpu_is_silent(monkeypatch):
+    monkeypatch.setattr("ctypes.CDLL", lambda name: FakeNvml(starts=9))
+    assert nvml() == {}
