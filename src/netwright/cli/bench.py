@@ -85,8 +85,9 @@ def _view(measured: list[Any], folder: Path) -> Any:
             table.add_row(name, *(_cell(row[key]) for key in names), size, ratio if place else "1", end_section=True)
         tables += [table, ""]
     about = measured[0].conditions
+    first = about["name"].split(" ")[0]
     lines = [
-        f"{about['name'].split(' ')[0]}; [low, high] holds at {100 * measured[0].level:.0f} %; {about['threads']} threads;"
+        f"{first}; [low, high] holds at {100 * measured[0].level:.0f} %; {about['threads']} threads;"
         f" load of the machine {about['load_before']:.1f} before, {about['load_after']:.1f} after.",
         f"Run: {folder}",
     ]

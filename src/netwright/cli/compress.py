@@ -26,7 +26,6 @@ def main(args: argparse.Namespace) -> Answer:
     from netwright.core import artifact as artifacts
     from netwright.core import recipe, table
     from netwright.core.run import Run
-    from netwright.models.load import open_task
 
     method = table.resolve(METHODS, args.method, "compress.name", "netwright.methods")
     words = [f"compress.name={args.method}", *args.overrides]
@@ -38,6 +37,8 @@ def main(args: argparse.Namespace) -> Answer:
         return Answer(plan, f"would compress {source.name} by {args.method}: {recipe.plain(config)}")
     with Run.start(args.runs, "compress", {"artifact": source.digest, "compress": config}, args.fresh) as run:
         if not run.done:
+            from netwright.models.load import open_task
+
             made = method.apply(source, open_task(source), config, run.folder / "artifact")
             run.finish({"artifact": made.digest})
         return answer([artifacts.open(run.folder)])

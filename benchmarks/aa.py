@@ -1,0 +1,63 @@
+"""A/A test of `measure.bench`, for real: the same artifact twice must rarely be called different.
+
+    python benchmarks/aa.py [TRIALS]
+
+Each trial trains nothing: a small CNN with random weights is opened twice in ONNX Runtime and benched
+against itself. Two questions are asked: are the 95 % intervals of the latency disjoint, and does the
+paired ratio exclude 1? An honest answer is rare for the first (0.6 % were the rounds independent and the
+machine quiet) and 4.1 % for the second (a sign test of 20 rounds).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from netwright import export
+from netwright.core import artifact, recipe
+from netwright.core.measurement import better
+from netwright.core.stats import proportion
+from netwright.data import synthetic
+from netwright.measure import bench, memory
+from netwright.models import cnn, load
+
+
+def main(trials: int) -> None:
+    memory.peak = lambda artifact, batches, threads: {"import": 0, "1": 0}  # type: ignore[assignment]  # not asked here
+    torch.manual_seed(0)
+    task = synthetic.open(synthetic.Config(side=28))
+    config = cnn.Config()
+    model = cnn.build(config, task.inputs, len(task.classes))
+    with tempfile.TemporaryDirectory() as folder:
+        source = artifact.create(
+            Path(folder) / "source",
+            lambda draft: load.save_model(model, draft) and None,
+            format="torch",
+            precision="fp32",
+            task={**recipe.plain(task.config), "classes": list(task.classes)},
+            model=recipe.plain(config),
+            inputs=recipe.plain(task.inputs),
+        )
+        twin = export.write(source, "onnx", task, Path(folder) / "onnx", n=50)
+        apart = excluded = 0
+        ratios = []
+        for trial in range(trials):
+            settings = bench.Config(batch=(1,), threads=1, seconds=1.0, seed=trial)
+            first, second = (one for one in bench.bench([twin, twin], task, settings) if one.quantity == "latency")
+            ratio = bench.compare(first, second)
+            apart += better(first, second) is not None
+            excluded += not ratio.low <= 1 <= ratio.high
+            ratios.append(ratio.value)
+    print(f"trials {trials}, load {os.getloadavg()[0]:.1f}")
+    for question, count in (("intervals disjoint", apart), ("paired ratio excludes 1", excluded)):
+        share = proportion(count, trials)
+        print(f"{question}: {count} = {share.value:.3f} [{share.low:.3f}, {share.high:.3f}]")
+    print(f"ratios from {min(ratios):.3f} to {max(ratios):.3f}")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 50)
