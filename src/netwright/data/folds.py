@@ -43,9 +43,10 @@ def patch_features(sample_NCHW: Tensor, filters: int = 128, side: int = 6, seed:
 
     def features(x_NCHW: Tensor) -> Tensor:
         kernel = weight_PF.view(-1, x_NCHW.shape[1], side, side)
-        y_NPHW = nn.functional.conv2d(x_NCHW, kernel, bias_P, stride=2)
-        both_NPHW = torch.cat([(y_NPHW - 0.25).relu(), (-y_NPHW - 0.25).relu()], 1)
-        return nn.functional.adaptive_avg_pool2d(both_NPHW, 2).flatten(1).sqrt()
+        y_NPHW = nn.functional.softshrink(nn.functional.conv2d(x_NCHW, kernel, bias_P, stride=2), 0.25)
+        # the mean of relu(y) is half the mean of |y| + y, so both signs come from two pools of one array
+        sum_NP, size_NP = (nn.functional.adaptive_avg_pool2d(y, 2).flatten(1) for y in (y_NPHW, y_NPHW.abs()))
+        return torch.cat([size_NP + sum_NP, size_NP - sum_NP], 1).div_(2).clamp_min_(0).sqrt_()
 
     return features
 

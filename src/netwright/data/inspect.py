@@ -23,7 +23,7 @@ from netwright.data import checks, folds
 from netwright.data.checks import SPLITS, Finding, Places
 from netwright.data.tasks import Split, Task, in_order
 
-BATCH = 100  # what a convolution answers for it, 15 MB, stays in the cache
+BATCH = 50  # what a convolution answers for it, 5 MB, stays in the cache
 
 
 @dataclass(frozen=True)

