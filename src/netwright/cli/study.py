@@ -55,16 +55,20 @@ def _dry_run(recipe: Any) -> Answer:
 def _view(found: Any) -> Any:
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     from netwright.study import report
 
     summary = found.summary
-    table = Table(title=summary["title"] + (" (nothing has changed)" if found.reused else ""), title_justify="left")
-    table.add_column("candidate")
-    shown = ("accuracy", "latency", "throughput", "peak_memory", "size")
-    for name in (*map(report.title, shown), "front"):
-        table.add_column(name, justify="right")
+    table = Table(
+        title=summary["title"] + (" (nothing has changed)" if found.reused else ""), title_justify="left", expand=True
+    )
+    table.add_column("candidate", no_wrap=True)
+    shown = ("accuracy", "latency", "peak_memory", "size")
+    for name in shown:
+        table.add_column(report.title(name), justify="right", no_wrap=True)
     for row in summary["candidates"]:
-        cells = [f"{report.value(row['figures'][q])}\n[dim]{report.interval(row['figures'][q])}[/dim]" for q in shown]
-        table.add_row(row["label"], *cells, "yes" if row["on_front"] else "")
+        figures = [row["figures"][name] for name in shown]
+        cells = [Text.assemble(report.value(one), "\n", (report.interval(one), "dim")) for one in figures]
+        table.add_row(Text.assemble(row["label"], ("\non the front" if row["on_front"] else "", "green")), *cells)
     return Group(table, *summary["verdict"], f"Report: {found.report.resolve().as_uri()}", f"        {found.report}")

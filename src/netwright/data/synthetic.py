@@ -41,7 +41,8 @@ class SyntheticTask:
     """A `Task` in memory. Augmentation is a little noise, so that resuming exactly is put to the test."""
 
     def __init__(self, config: Config) -> None:
-        self.name, self.config = config.name, config
+        self.name: str = config.name
+        self.config = config
         self.classes = tuple(f"class {k}" for k in range(config.classes))
         self.processor: Mapping[str, Any] = {"kind": "none"}
         self.digest = recipe.digest(config)
