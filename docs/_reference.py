@@ -1,0 +1,141 @@
+"""mkdocs hook: makes the reference pages from the source, so that they cannot say something else.
+
+Command line from the parsers, recipes from the Config dataclasses, quantities from their table, Python
+from signatures and docstrings (read, not imported).
+"""
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import itertools
+import os
+import textwrap
+import typing
+from pathlib import Path
+
+from mkdocs.structure.files import File, Files
+
+SOURCE = Path(__file__).parents[1] / "src" / "netwright"
+
+
+def on_files(files: Files, config: typing.Any) -> Files:
+    """Add the pages; mkdocs calls this."""
+    pages = {"command-line": command_line, "recipes": recipes, "quantities": quantities, "python": python}
+    for name, make in pages.items():
+        files.append(File.generated(config, f"reference/{name}.md", content=make()))
+    return files
+
+
+def command_line() -> str:
+    """Every verb with its help."""
+    from netwright import cli
+
+    os.environ["COLUMNS"] = "100"  # argparse wraps at the terminal's width
+    parts = ["# Command line", "Results go to standard output, everything else to standard error.", EXIT_CODES]
+    for verb in cli.VERBS:
+        help_text = cli.build_parser(verb)._subparsers._group_actions[0].choices[verb].format_help()
+        parts += [f"## netwright {verb}", f"```text\n{help_text}```"]
+    return "\n\n".join(parts) + "\n"
+
+
+EXIT_CODES = """Exit codes: 0 done; 1 a fault of ours, or a check that failed; 2 a request that cannot be done as asked;
+130 interrupted."""
+
+
+def recipes() -> str:
+    """Every section's keys with type, default and meaning."""
+    from netwright.study import study
+
+    parts = ["# Recipes", RECIPES]
+    for section, chosen in study.SECTIONS.items():
+        if isinstance(chosen, type):
+            parts += [f"## [{section}]", _keys(chosen)]
+            continue
+        parts.append(f"## [{section}]")
+        by_config: dict[type, list[str]] = {}
+        for name, module in chosen.items():
+            by_config.setdefault(importlib.import_module(module).Config, []).append(name)
+        for cls, names in by_config.items():
+            parts += ["### " + ", ".join(f'name = "{name}"' for name in names), _keys(cls)]
+    return "\n\n".join(parts) + "\n"
+
+
+RECIPES = """A recipe is a TOML file. Each section is read by one component; a key that no component knows stops
+before any work. `section.key=value` on the command line replaces a key."""
+
+
+def _keys(cls: type) -> str:
+    from netwright.core.recipe import _describe
+
+    meaning = _field_docs(cls)
+    kinds = typing.get_type_hints(cls, include_extras=True)
+    lines = [inspect.getdoc(cls) or "", "", "| key | value | default | meaning |", "|---|---|---|---|"]
+    for field in dataclasses.fields(cls):
+        default = "required" if field.default is dataclasses.MISSING else f"`{_default(field.default)}`"
+        if field.default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
+            default = f"`{_default(field.default_factory())}`"
+        cells = (f"`{field.name}`", _describe(kinds[field.name]), default, meaning.get(field.name, ""))
+        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def _default(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_default, value)) + "]"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _field_docs(cls: type) -> dict[str, str]:
+    """The string under each field."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body
+    pairs = itertools.pairwise(body)
+    return {
+        one.target.id: inspect.cleandoc(two.value.value)
+        for one, two in pairs
+        if isinstance(one, ast.AnnAssign) and isinstance(two, ast.Expr) and isinstance(two.value, ast.Constant)
+    }
+
+
+def quantities() -> str:
+    """Everything that is measured or predicted."""
+    from netwright.core.measurement import QUANTITIES
+
+    rows = [f"| {name} | {q.unit} | {q.better} | {q.meaning} |" for name, q in QUANTITIES.items()]
+    return "\n".join(["# Quantities", "", "| name | unit | better | meaning |", "|---|---|---|---|", *rows]) + "\n"
+
+
+def python() -> str:
+    """Public functions and classes of every module."""
+    parts = ["# Python", "Names that begin with an underscore may change without notice."]
+    for path in sorted(SOURCE.rglob("*.py")):
+        name = ".".join(("netwright", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__")
+        tree = ast.parse(path.read_text())
+        public = [
+            node
+            for node in tree.body
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")
+        ]
+        if public and "migrations" not in name and ".cli" not in name:
+            parts += [f"## {name}", _doc(tree), *(_definition(node) for node in public)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _definition(node: ast.FunctionDef | ast.ClassDef) -> str:
+    if isinstance(node, ast.FunctionDef):
+        returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+        return f"```text\n{node.name}({ast.unparse(node.args)}){returns}\n```\n\n{_doc(node)}"
+    fields = [ast.unparse(item) for item in node.body if isinstance(item, ast.AnnAssign)]
+    methods = [_definition(m) for m in node.body if isinstance(m, ast.FunctionDef) and not m.name.startswith("_")]
+    text = "\n    ".join([f"class {node.name}", *fields])
+    return "\n\n".join([f"```text\n{text}\n```", _doc(node), *methods])
+
+
+def _doc(node: ast.Module | ast.FunctionDef | ast.ClassDef) -> str:
+    """The docstring; angle brackets and stars in it are not markup."""
+    text = ast.get_docstring(node) or ""
+    if "    " in text:  # an example or a table
+        return f"```text\n{text}\n```"
+    return text.replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
