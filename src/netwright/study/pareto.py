@@ -64,8 +64,24 @@ def dominates(a: Candidate, b: Candidate, objectives: Sequence[Objective]) -> bo
 
 
 def front(candidates: Sequence[Candidate], objectives: Sequence[Objective]) -> list[Candidate]:
-    """The candidates that no other dominates, in their order."""
-    return [b for b in candidates if not any(dominates(a, b, objectives) for a in candidates if a is not b)]
+    """The candidates that no other dominates, in their order.
+
+    Ties are not transitive, so that a can dominate b, b c, and c a. Of such a circle no member is better
+    than another: each stays unless one from outside the circle dominates a member. No front is empty.
+    """
+    beaten_by = {b.label: {a.label for a in candidates if dominates(a, b, objectives)} for b in candidates}
+    above = {label: _ancestors(label, beaten_by) for label in beaten_by}
+    return [c for c in candidates if all(c.label in above[other] for other in above[c.label])]
+
+
+def _ancestors(label: str, beaten_by: Mapping[str, set[str]]) -> set[str]:
+    """All that dominate a candidate, directly or through others."""
+    found: set[str] = set()
+    waiting = [label]
+    while waiting:
+        waiting += sorted(beaten_by[waiting.pop()] - found - set(waiting))
+        found.update(waiting)
+    return found
 
 
 def undecided(candidates: Sequence[Candidate], objectives: Sequence[Objective]) -> list[Comparison]:

@@ -49,7 +49,7 @@ def evaluated(runs: Path, source: Artifact, task: Task, threads: int) -> tuple[E
         path = run.folder / "evaluation.safetensors"
         if not (run.done and path.is_file()):
             seen, accuracy = quality.quality(source, task, "test", threads)
-            seen_arrays = {"correct": seen.correct_N.astype(np.uint8), "loss": np.asarray(seen.loss_N)}
+            seen_arrays: dict[str, Any] = {"correct": seen.correct_N.astype(np.uint8), "loss": np.asarray(seen.loss_N)}
             artifact.replace_file(path, lambda draft: save_file(seen_arrays, draft))
             run.finish({"measurements": [plain(accuracy)]})
         arrays = load_file(path)

@@ -30,6 +30,7 @@ from netwright.train.memory import recompute
 from netwright.train.parallel import Team
 from netwright.train.step import Config, Training, choose_device, load_state
 
+SPENT = "spent.json"
 REPORTS_PER_EPOCH = 50
 """Reading the loss waits for the device, so it is read this often; on a CPU that costs nothing."""
 
@@ -75,7 +76,9 @@ def fit(
             if run:
                 run.rewind(training.step)
                 run.note(f"Resuming at step {training.step:,} of {training.total_steps:,}")
+        begin = time.monotonic()
         stopped = _train(training, run, last, stop_after)
+        seconds = spent(last) if last else time.monotonic() - begin
         if run:
             draw_curves(run)
         best = last.with_name("best.safetensors") if last else None
@@ -88,16 +91,15 @@ def fit(
         whole = team.full(training.model.state_dict())
         weights = {name: tensor.detach().to("cpu").contiguous() for name, tensor in whole.items()}
     done, total = training.step, training.total_steps
-    return Fitted(done, total, training.seconds, training.best, training.best_step, stopped, weights)
+    return Fitted(done, total, seconds, training.best, training.best_step, stopped, weights)
 
 
 def _train(training: Training, run: Run | None, last: Path | None, stop_after: int | None) -> str | None:
-    config, team = training.config, training.team
+    config = training.config
     watch = Watch(config.alerts, run.note if run else lambda message: None, config.plateau)
     limit = min(training.total_steps, stop_after or training.total_steps)
     report_every = max(1, training.steps_per_epoch // REPORTS_PER_EPOCH)
-    begin, before = time.monotonic(), training.seconds
-    saved = begin
+    saves = _Saves(training, last, config.checkpoint_seconds)
     plot = _LivePlot(run)
     losses: list[Tensor] = []
     bar: Any = progress("Training", training.total_steps, training.step, "steps") if run else contextlib.nullcontext()
@@ -109,12 +111,8 @@ def _train(training: Training, run: Run | None, last: Path | None, stop_after: i
                 continue
             _report(training, run, watch, advance, losses)
             losses = []
-            training.seconds = before + time.monotonic() - begin
             stop = _end_of_epoch(training, run, last, watch, plot) if at == 0 else None
-            due = team.agree(time.monotonic() - saved > config.checkpoint_seconds)
-            if last is not None and (at == 0 or due or training.step == limit):
-                _save(training, last)
-                saved = time.monotonic()
+            saves.save(at_once=at == 0 or training.step == limit)
             if stop:
                 return stop
     return None
@@ -159,6 +157,34 @@ def _end_of_epoch(training: Training, run: Run | None, last: Path | None, watch:
     if config.patience and epochs_since >= config.patience:
         return f"no better validation {config.monitor} for {epochs_since} epochs"
     return None
+
+
+class _Saves:
+    """Writes checkpoints/last now and then, and beside it how long training has taken so far.
+
+    The time stands in a file of its own, so that checkpoints of equal steps are equal files.
+    """
+
+    def __init__(self, training: Training, path: Path | None, seconds: float) -> None:
+        self.training, self.path, self.wait = training, path, seconds
+        self.begin = self.saved = time.monotonic()
+        self.before = spent(path) if path else 0.0
+
+    def save(self, at_once: bool) -> None:
+        now = time.monotonic()
+        if self.path is None or not self.training.team.agree(at_once or now - self.saved > self.wait):
+            return
+        _save(self.training, self.path)
+        self.saved = time.monotonic()
+        self.wait = max(self.training.config.checkpoint_seconds, 50 * (self.saved - now))
+        if self.training.team.leads:
+            artifact.write_json(self.path.with_name(SPENT), {"seconds": self.before + self.saved - self.begin})
+
+
+def spent(path: Path) -> float:
+    """Seconds in the loop up to the last checkpoint, over all resumptions."""
+    beside = path.with_name(SPENT)
+    return float(artifact.read_json(beside)["seconds"]) if beside.is_file() else 0.0
 
 
 def _save(training: Training, path: Path) -> None:

@@ -134,9 +134,9 @@ def _probe(model: nn.Module, task: Task, config: Config) -> tuple[stats.Interval
         predict({name: x.numpy() for name, x in batch.inputs.items()})
         evaluation = (time.perf_counter() - start) * task.size("validation") / len(indices)
     step = stats.bootstrap(times[1:] or times)
-    total = lambda s: s * training.total_steps + evaluation * config.epochs  # noqa: E731
-    peak = float(peak_bytes(device))
-    return stats.Interval(total(step.value), total(step.low), total(step.high), step.n), peak
+    each = (step.low, step.value, step.high)
+    low, value, high = (seconds * training.total_steps + evaluation * config.epochs for seconds in each)
+    return stats.Interval(value, low, high, step.n), float(peak_bytes(device))
 
 
 def _energy(duration: Measurement, conditions: dict[str, Any]) -> Measurement:

@@ -70,8 +70,9 @@ class Config:
     parallel: Parallel = "none"
     memory_gb: Annotated[float, Range(0, 1e6)] = 0.0
     """Budget of the batch-size finder; 0 takes 80 % of what is free."""
-    checkpoint_seconds: Annotated[float, Range(0, 1e6)] = 20.0
-    """Time between checkpoints; one is also written after each epoch."""
+    checkpoint_seconds: Annotated[float, Range(0, 1e6)] = 5.0
+    """Least time between checkpoints, and longer where writing one takes over 2 % of it; one is also
+    written after each epoch."""
     mirrors: tuple[Literal["mlflow", "tensorboard"], ...] = ()
     alerts: tuple[str, ...] = ()
     """Where alerts go beside the log: "https://..." or "command:..."."""
@@ -95,7 +96,7 @@ class Training:
         self.optimizer = make_optimizer(self.model, config)
         self.scaler = torch.amp.GradScaler(team.device.type, enabled=config.precision == "fp16")
         self.average = _copy_state(self.model) if config.average else {}
-        self.step, self.seconds = 0, 0.0
+        self.step = 0
         self.best: float | None = None
         self.best_step = 0
         self._order: tuple[int, Tensor] | None = None
@@ -173,7 +174,6 @@ class Training:
     def meta(self) -> dict[str, Any]:
         return {
             "step": self.step,
-            "seconds": self.seconds,
             "best": self.best,
             "best_step": self.best_step,
             "scaler": self.scaler.state_dict(),
@@ -193,7 +193,7 @@ class Training:
             self.average[name.removeprefix("average.")].copy_(value)
         if meta["scaler"]:
             self.scaler.load_state_dict(meta["scaler"])
-        self.step, self.seconds = meta["step"], meta["seconds"]
+        self.step = meta["step"]
         self.best, self.best_step = meta["best"], meta["best_step"]
 
     def _update_average(self) -> None:
