@@ -2,9 +2,10 @@
 
     measured = bench([fp32, int8], task, Config(batch=(1, 64)))
 
-All candidates are opened in one process and timed in interleaved rounds on the same real inputs, which
-differ from call to call. Peak memory is that of a fresh process each. What was executed, the threads, the
-load of the machine and the CPU time stand in the conditions. It does not know how an artifact was made.
+All candidates are timed in one process, in interleaved rounds that open them anew (`rounds` says why), on
+the same real inputs, which differ from call to call. Peak memory is that of a fresh process each. What
+was executed, the threads, the load of the machine and the CPUs that were busy stand in the conditions. It
+does not know how an artifact was made.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from netwright.core.measurement import Measurement, exact
 from netwright.core.recipe import Range
 from netwright.core.run import Run, progress
 from netwright.core.stats import Interval
-from netwright.export import Runner
 from netwright.hardware import detect
 from netwright.hardware.catalog import HERE
 from netwright.hardware.power import Energy
@@ -35,6 +35,7 @@ from netwright.measure.rounds import (
     POOL,
     Call,
     Clocks,
+    Open,
     Timed,
     interleave,
     mean,
@@ -84,15 +85,16 @@ def bench(
         )
     threads = threads_of(config)
     inputs = {batch: draw(task, batch, config.seed) for batch in config.batch}
-    runners = [export.open(artifact, threads) for artifact in artifacts]
+    stated = [_stated(artifact, threads) for artifact in artifacts]
     lanes = [(at, batch) for at in range(len(artifacts)) for batch in config.batch]
     about = {"threads": threads, "session": secrets.token_hex(4), "load_before": os.getloadavg()[0]}
-    with progress("timing", len(lanes) * (config.rounds + 1)) as advance:
+    with progress("timing", len(lanes) * config.rounds) as advance:
         timed = interleave(
-            [_call(runners[at], inputs[batch]) for at, batch in lanes],
+            [_opener(artifacts[at], threads, inputs[batch]) for at, batch in lanes],
             rounds=config.rounds,
             seconds=config.seconds,
             generator=np.random.default_rng(config.seed),
+            shapes=max(_shapes(inputs[batch]) for batch in config.batch),
             clocks=Clocks(meter=_meter()),
             advance=advance,
         )
@@ -100,8 +102,8 @@ def bench(
     peaks = _peaks(artifacts, {batch: inputs[batch][0] for batch in config.batch}, threads)
     measured = []
     for at, artifact in enumerate(artifacts):
-        stated = {**about, **_stated(artifact, runners[at]), "place": at}
-        measured.append(exact("size", deployed(artifact), device=HERE, artifact=artifact.digest, conditions=stated))
+        conditions = {**about, **stated[at], "place": at}
+        measured.append(exact("size", deployed(artifact), device=HERE, artifact=artifact.digest, conditions=conditions))
         for lane, (owner, batch) in enumerate(lanes):
             if owner == at:
                 place: dict[str, Any] = {
@@ -110,7 +112,7 @@ def bench(
                     "workload": _work(artifact, batch),
                     "level": config.level,
                 }
-                place["conditions"] = {**stated, "batch": batch}
+                place["conditions"] = {**conditions, "batch": batch}
                 measured += _speed(timed[lane], batch, place)
                 measured.append(_memory(peaks[at], batch, place))
                 if run is not None and not timed[lane].settled:
@@ -131,8 +133,8 @@ def compare(a: Measurement, b: Measurement) -> Interval:
 
 
 def expected_seconds(candidates: int, config: Config) -> float:
-    """About how long `bench` takes: the timing, a second of warm-up a lane, two for each fresh process."""
-    return candidates * (len(config.batch) * (config.seconds + 1) + 2 * PROCESSES)
+    """About how long `bench` takes: timing, 0.1 s for each opening, 2 s for each fresh process."""
+    return candidates * (len(config.batch) * (config.seconds + 0.1 * config.rounds) + 2 * PROCESSES)
 
 
 def deployed(artifact: Artifact) -> int:
@@ -155,8 +157,16 @@ def draw(task: Task, batch: int, seed: int) -> list[Inputs]:
     return [{name: x.numpy() for name, x in task.batch("validation", indices).inputs.items()} for indices in picks]
 
 
-def _call(runner: Runner, inputs: Sequence[Inputs]) -> Call:
-    return lambda at: runner(inputs[at % len(inputs)])
+def _opener(artifact: Artifact, threads: int, inputs: Sequence[Inputs]) -> Open:
+    def open() -> Call:
+        runner = export.open(artifact, threads)
+        return lambda at: runner(inputs[at % len(inputs)])
+
+    return open
+
+
+def _shapes(inputs: Sequence[Inputs]) -> int:
+    return len({tuple(x.shape for x in one.values()) for one in inputs})
 
 
 def _meter() -> Any:
@@ -165,7 +175,8 @@ def _meter() -> Any:
     return no_meter if trial.joules is None else Energy
 
 
-def _stated(artifact: Artifact, runner: Runner) -> dict[str, Any]:
+def _stated(artifact: Artifact, threads: int) -> dict[str, Any]:
+    runner = export.open(artifact, threads)
     return {
         "name": artifact.name,
         "format": artifact.format,

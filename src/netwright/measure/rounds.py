@@ -1,11 +1,13 @@
 """Timing several calls against each other so that a busy machine is fair to all of them.
 
-    timed = interleave([first, second], rounds=10, seconds=2.0, generator=np.random.default_rng(0))
+    timed = interleave([open_first, open_second], rounds=20, seconds=2.0, generator=np.random.default_rng(0))
     quantiles(timed[0].seconds, (0.5, 0.9), level=0.95)
 
-Every round gives each call a block of time, in random order, so that a slow minute strikes all alike.
-Calls within a block share its luck; the intervals therefore resample rounds, not calls. This file knows
-callables and clocks, nothing of models; the clocks are given, so that a test can simulate them.
+Every round opens each candidate anew and gives it a block of time, in random order. The order, because a
+slow minute must strike all alike; the opening, because where a model lands in memory makes it some 0.5 %
+faster or slower for as long as it stays there, so that two openings of one file differ for certain. What
+is called within a block shares its luck; the intervals therefore resample rounds, not calls. This file
+knows callables and clocks, nothing of models; the clocks are given, so that a test can simulate them.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from netwright.core.stats import Interval
 Floats = NDArray[np.float64]
 Call = Callable[[int], object]
 """`call(i)` answers the i-th input; inputs repeat after `POOL`."""
+Open = Callable[[], Call]
+"""Opens a candidate."""
 POOL = 8
 """Distinct inputs. A warm-up window holds each once, so that windows are comparable."""
 FALLING = 0.02
@@ -71,27 +75,32 @@ class Clocks:
 
 
 def interleave(
-    calls: Sequence[Call],
+    candidates: Sequence[Open],
     *,
     rounds: int,
     seconds: float,
     generator: np.random.Generator,
+    shapes: int = 1,
     warm_up: float = 3.0,
     clocks: Clocks = Clocks(),
     advance: Callable[[], object] = lambda: None,
 ) -> list[Timed]:
-    """Warm every call up, then time them in `rounds` rounds, `seconds` in all for each.
+    """Time the candidates in `rounds` rounds, `seconds` in all for each.
 
-    A block's first call is not counted: caches and threads are still those of the call before it.
-    `warm_up` bounds the seconds of each warm-up. `advance` is told of every block, warm-ups included.
+    In the first round each is called until it gets no faster, `warm_up` seconds at most. Opened again it
+    needs less: two calls, or one of each of the `shapes` among the inputs, for which a runtime may build
+    kernels. The first call after that is not counted either. `advance` is told of every block.
     """
-    timed = [Timed() for _ in calls]
-    for one, call in zip(timed, calls, strict=True):
-        one.warm_up, one.settled = warm(call, warm_up, clocks.wall)
-        advance()
+    timed = [Timed() for _ in candidates]
     for turn in range(rounds):
-        for at in generator.permutation(len(calls)):
-            _block(timed[at], calls[at], turn, seconds / rounds, clocks)
+        for at in generator.permutation(len(candidates)):
+            call = candidates[at]()
+            if turn == 0:
+                timed[at].warm_up, timed[at].settled = warm(call, warm_up, clocks.wall)
+            else:
+                for again in range(max(2, shapes)):
+                    call(again)
+            _block(timed[at], call, turn, seconds / rounds, clocks)
             advance()
     return timed
 

@@ -54,7 +54,8 @@ def open_model(artifact: Artifact) -> nn.Module:
 
 def open_task(artifact: Artifact) -> Task:
     """The task an artifact was trained on. Raises UserError when its data are no longer the same."""
-    section = {key: value for key, value in artifact.task.items() if key not in ("classes", "digest")}
+    stated = {key: value for key, value in artifact.task.items() if key not in ("classes", "digest")}
+    section = {key: value for key, value in stated.items() if value is not None}  # TOML has no word for None
     config = recipe.config_of(TASKS, section, "task")
     if "classes" in {field.name for field in dataclasses.fields(config)}:  # a count there, a list of names here
         section["classes"] = len(artifact.task["classes"])

@@ -32,6 +32,10 @@ class World:
 
         return run
 
+    def placed(self, name, cost):
+        """The same, opened in a better or worse place, which makes it some 2 % faster or slower."""
+        return lambda: self.call(name, cost * math.exp(self.random.normal(0, 0.02)))
+
     @contextlib.contextmanager
     def block(self):
         """The energy meter, which is read at the beginning of each block: new luck."""
@@ -43,8 +47,14 @@ class World:
         return Clocks(wall=lambda: self.now, cpu=lambda: 1.5 * self.now, meter=self.block)
 
 
-def timed(world, calls, rounds=10, seconds=1.0, seed=0):
-    return interleave(calls, rounds=rounds, seconds=seconds, generator=np.random.default_rng(seed), clocks=world.clocks)
+def race(world, candidates, rounds=10, seconds=1.0, seed=0):
+    generator = np.random.default_rng(seed)
+    return interleave(candidates, rounds=rounds, seconds=seconds, generator=generator, clocks=world.clocks)
+
+
+def timed(world, calls, **settings):
+    """A race of what stays open."""
+    return race(world, [lambda call=call: call for call in calls], **settings)
 
 
 def test_a_warm_up_lasts_as_long_as_it_gets_faster():
@@ -137,14 +147,15 @@ def test_energy_is_that_of_one_call():
     world = World(spread=0, weather=0)
     clocks = Clocks(wall=lambda: world.now, cpu=lambda: world.now, meter=Meter)
     call = world.call("a", 0.01)
-    seen = interleave([call], rounds=6, seconds=0.6, generator=np.random.default_rng(0), clocks=clocks)[0]
+    seen = interleave([lambda: call], rounds=6, seconds=0.6, generator=np.random.default_rng(0), clocks=clocks)[0]
     assert seen.joules == pytest.approx([0.1] * 6)
 
 
 def trial(seed, faster=1.0):
-    """Two candidates of one machine in bad weather: overlapping p50 intervals? and the paired ratio."""
+    """Two candidates in bad weather: do their p50 intervals overlap? And the paired ratio."""
     world = World(seed)
-    a, b = timed(world, [world.call("a", 1e-3), world.call("b", 1e-3 / faster)], rounds=20, seconds=0.4, seed=seed)
+    candidates = [world.placed("a", 1e-3), world.placed("b", 1e-3 / faster)]
+    a, b = race(world, candidates, rounds=20, seconds=0.4, seed=seed)
     (first,), (second,) = (quantiles(one.seconds, [0.5], 0.95, seed) for one in (a, b))
     ratio = paired_ratio(a.medians, b.medians, 0.95)
     return first.low <= second.high and second.low <= first.high, ratio
@@ -156,6 +167,36 @@ def test_the_same_thing_twice_is_rarely_called_different():
     by_ratio = sum(not ratio.low <= 1 <= ratio.high for _, ratio in trials)
     assert by_interval <= 4  # disjoint 95 % intervals: 0.6 % expected
     assert by_ratio <= 15  # the sign test of 20 rounds errs in 4.1 %: 8 expected
+
+
+def test_every_round_opens_anew_or_the_same_thing_would_differ():
+    """Opened once, a candidate keeps its place: the paired ratio then sees a difference that is none."""
+    excluded = 0
+    for seed in range(40):
+        world = World(seed, weather=0.01)
+        a, b = timed(world, [world.placed("a", 1e-3)(), world.placed("b", 1e-3)()], rounds=20, seconds=0.4, seed=seed)
+        ratio = paired_ratio(a.medians, b.medians, 0.95)
+        excluded += not ratio.low <= 1 <= ratio.high
+    assert excluded > 20
+
+
+def test_what_is_opened_again_sees_every_shape_before_it_is_timed():
+    asked, world = [], World()
+
+    def opened():
+        asked.append([])
+
+        def run(at):
+            world.now += 0.01
+            asked[-1].append(at)
+
+        return run
+
+    generator = np.random.default_rng(0)
+    interleave([opened], rounds=6, seconds=0.06, generator=generator, shapes=5, clocks=world.clocks)
+    assert len(asked) == 6
+    assert [calls[:5] for calls in asked[1:]] == [[0, 1, 2, 3, 4]] * 5
+    assert len(asked[0]) > len(asked[1])
 
 
 def test_a_real_difference_is_found():
