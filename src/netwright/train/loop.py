@@ -61,7 +61,7 @@ def fit(
 ) -> Fitted:
     """Train `model` in place, evaluating after each epoch; on return it holds the weights to keep.
 
-    The run folder gets metrics.jsonl, checkpoints/last and best, and plots/training.svg; a run that has
+    The run folder gets metrics.jsonl, checkpoints/last and best, and now and then plots/training.svg; a run that has
     a checkpoint goes on from it. Only the leading process of a team has a `run`. `stop_after` ends
     after so many steps in all, as a kill would. Raises UserError for a batch larger than the data, and
     FloatingPointError when the loss is not finite: the last good checkpoint stays.
@@ -79,8 +79,6 @@ def fit(
         begin = time.monotonic()
         stopped = _train(training, run, last, stop_after)
         seconds = spent(last) if last else time.monotonic() - begin
-        if run:
-            draw_curves(run)
         best = last.with_name("best.safetensors") if last else None
         if config.keep == "best" and best is not None and best.is_file():
             tensors, _ = checkpoint.read(best)

@@ -103,6 +103,7 @@ def _train(recipe: Recipe, task: Task, model: nn.Module, run: Run, team: Team) -
         fitted = loop.fit(model, task, config, run, team=team)
     elapsed = time.monotonic() - begin
     device = team.device
+    loop.draw_curves(run)
     model = network(recipe, task)  # the trained one may be spread over processes and devices
     model.load_state_dict(fitted.weights)
     seen = task.evaluate(predictor(model, torch.device("cpu"), contextlib.nullcontext), "test")

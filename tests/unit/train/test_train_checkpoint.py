@@ -24,7 +24,7 @@ def trained_optimizer(kind, steps=2, **settings):
     [(torch.optim.SGD, {"momentum": 0.9}), (torch.optim.SGD, {}), (torch.optim.Adam, {}), (torch.optim.AdamW, {})],
 )
 def test_optimizer_state_returns_bit_for_bit_and_in_its_layout(tmp_path, kind, settings):
-    model, optimizer = trained_optimizer(kind, **settings)
+    _, optimizer = trained_optimizer(kind, **settings)
     checkpoint.write(tmp_path / "c.safetensors", checkpoint.optimizer_tensors(optimizer), {"step": 2})
     tensors, meta = checkpoint.read(tmp_path / "c.safetensors")
     assert meta == {"step": 2}

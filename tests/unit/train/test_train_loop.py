@@ -9,7 +9,7 @@ from netwright.core.error import UserError
 from netwright.core.run import Run
 from netwright.data import synthetic
 from netwright.models import cnn, mlp, transformer
-from netwright.train.loop import fit
+from netwright.train.loop import draw_curves, fit
 from netwright.train.parallel import Team
 from netwright.train.step import Config, Training, choose_device, mix
 
@@ -95,6 +95,7 @@ def test_it_learns(tmp_path):
         accuracies = [row["validation_accuracy"] for row in run.metrics() if "validation_accuracy" in row]
     assert accuracies[-1] > 0.9
     assert fitted.seconds > 0
+    draw_curves(run)
     assert (run.folder / "plots" / "training.svg").read_text().startswith("<svg")
 
 
