@@ -3,8 +3,9 @@
 #
 #   make demo                      a first study on MNIST, with its report
 #   make test                      the whole suite but the slow part
-#   PYTHON=/path/to/python make    another interpreter than the first of 3.11, 3.12, 3.13 found
+#   PYTHON=/path/to/python make demo     with this interpreter
 
+PYTHON ?= python3.11 /usr/bin/python3.11 python3.12 python3.13 python3
 EXTRAS_demo := openvino,onnx,plot
 EXTRAS_dev := dev
 BIN := .venv/bin
@@ -48,7 +49,7 @@ clean: ## remove caches and builds; .venv and runs/ stay
 	@touch $@
 
 $(BIN)/python:
-	@for python in $(PYTHON) python3.11 /usr/bin/python3.11 python3.12 python3.13 python3; do \
+	@for python in $(PYTHON); do \
 	    if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then \
 	        found=$$python; \
 	        if "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
@@ -59,5 +60,5 @@ $(BIN)/python:
 	if [ -n "$$found" ]; then \
 	    echo "make: $$found has no module venv. On Debian: apt-get install python3-venv" >&2; \
 	else \
-	    echo "make: netwright needs Python 3.11, 3.12 or 3.13, and none was found. Install one, or name it: PYTHON=/path/to/python make" >&2; \
+	    echo "make: netwright needs Python 3.11, 3.12 or 3.13, and none was found. Install one, or name it: PYTHON=/path/to/python make demo" >&2; \
 	fi; exit 1
