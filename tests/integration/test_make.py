@@ -1,4 +1,4 @@
-"""The Makefile with an interpreter that only writes down what it was asked: what is installed, when, and in which order."""
+"""The Makefile with an interpreter that writes down what it was asked: what is installed, when, in which order."""
 
 import os
 import shutil
