@@ -73,10 +73,12 @@ def _view(measured: list[Any], folder: Path) -> Any:
     for batch, places in sorted(rows.items()):
         names = {"latency": "latency", "latency_p99": "p99", "throughput": "items/s", "peak_memory": "memory"}
         names |= {"energy": "energy"} if "energy" in places[0] else {}
-        table = Table("artifact", *names.values(), "size", "time over first", box=None, title=f"Batch {batch}")
+        table = Table(box=None, title=f"Batch {batch}", title_justify="left")
+        for title in ("artifact", *names.values(), "size", "time over first"):
+            table.add_column(title, overflow="fold")
         for place, row in sorted(places.items()):
             seen = compare(row["latency"], places[0]["latency"])
-            ratio = f"{seen.value:.3g}\n[{seen.low:.3g}, {seen.high:.3g}]" + (
+            ratio = f"{seen.value:.3g}\n[{seen.low:.2g}, {seen.high:.2g}]" + (
                 "\nno difference" * (seen.low <= 1 <= seen.high)
             )
             about = row["latency"].conditions
@@ -98,7 +100,10 @@ def _cell(one: Any) -> str:
     """`36.1 µs` over `[35, 37.7]`, the bounds in the unit of the value."""
     from netwright.core.measurement import readable
 
-    text = f"{one.value / 1000:.3g} k" if one.quantity == "throughput" else readable(one.value, one.unit)
+    text = readable(one.value, one.unit)
+    if one.quantity == "throughput":
+        text = f"{one.value / 1000:.3g} k" if one.value >= 10_000 else f"{one.value:,.0f}"
     number = text.split(" ", maxsplit=1)[0].replace(",", "")
     scale = one.value / float(number) if float(number) else 1.0
-    return f"{text}\n[{one.low / scale:.3g}, {one.high / scale:.3g}]"
+    low, high = (f"{x:,.0f}" if x >= 1000 else f"{x:.3g}" for x in (one.low / scale, one.high / scale))
+    return f"{text}\n[{low}, {high}]"
