@@ -12,11 +12,12 @@ import argparse
 import importlib
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from netwright import __version__
 from netwright.core.error import UserError, did_you_mean
@@ -36,25 +37,39 @@ class Answer:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    parser = build_parser(words[0] if words else None)
-    if words and not words[0].startswith("-") and words[0] not in VERBS:
-        return _refuse(UserError("verb", words[0], did_you_mean(words[0], VERBS), "netwright --help"))
-    args = parser.parse_args(words)
-    if args.verb is None:
-        parser.print_help()
-        return 0
     try:
-        if hasattr(args, "words"):
-            args.runs, args.overrides = split_words(args.words)
-        answer: Answer = importlib.import_module(f"netwright.cli.{args.verb}").main(args)
+        return _run(words)
     except UserError as refusal:
         return _refuse(refusal)
     except KeyboardInterrupt:
         print("\nInterrupted. The same command goes on where this one stopped.", file=sys.stderr)
         return 130
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever read the output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except FloatingPointError as fault:  # nothing was asked wrongly, and nothing is broken
+        print(f"netwright: training stopped: {fault}", file=sys.stderr)
+        return 1
+    except OSError as fault:
+        from netwright.core.artifact import disk_error
+
+        told = disk_error(fault, Path(fault.filename or "."))
+        if isinstance(told, UserError):
+            return _refuse(told)
+        raise
+
+
+def _run(words: list[str]) -> int:
+    if words and not words[0].startswith("-") and words[0] not in VERBS:
+        raise UserError("verb", words[0], did_you_mean(words[0], VERBS), "netwright --help")
+    parser = build_parser(words[0] if words else None)
+    args = parser.parse_args(words)
+    if args.verb is None:
+        parser.print_help()
+        return 0
+    if hasattr(args, "words"):
+        args.runs, args.overrides = split_words(args.words)
+    answer: Answer = importlib.import_module(f"netwright.cli.{args.verb}").main(args)
     if args.json:
         from netwright.core.recipe import plain
 
@@ -62,13 +77,68 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         from rich.console import Console
 
-        Console(highlight=False, soft_wrap=isinstance(answer.view, str)).print(answer.view, markup=False)
+        console = Console(highlight=False, soft_wrap=isinstance(answer.view, str))
+        with console.capture() as text:  # rich ends the process by itself when a reader has gone
+            console.print(answer.view, markup=False)
+        print(text.get(), end="")
+    sys.stdout.flush()  # here, where a reader that has gone is no traceback
     return answer.code
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argparse parser that refuses as the rest of netwright does, and takes options at any place."""
+
+    def __init__(self, **about: Any) -> None:
+        super().__init__(**about, allow_abbrev=False)
+        self.given: list[str] = []
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Options first: argparse would end an open list of words at the first option."""
+        self.given = [] if args is None else list(args)
+        return super().parse_known_args(self._options_first(), namespace)
+
+    def _options_first(self) -> list[str]:
+        if self._subparsers is not None:  # the parser above the verbs
+            self._check(self.given[0] if self.given else "")
+            return self.given
+        options: list[str] = []
+        others: list[str] = []
+        words = list(self.given)
+        while words:
+            word = words.pop(0)
+            if word == "--":
+                others += words
+                break
+            self._check(word)
+            (options if word.startswith("-") else others).append(word)
+            known = self._option_string_actions.get(word)
+            if known is not None and known.nargs is None and words and words[0] not in self._option_string_actions:
+                options.append(words.pop(0))
+        return [*options, "--", *others] if others else options
+
+    def _check(self, word: str) -> None:
+        name = word.partition("=")[0]
+        if name.startswith("-") and name not in self._option_string_actions:
+            known = [option for option in self._option_string_actions if option.startswith("--")]
+            raise UserError("option", name, did_you_mean(name, known), f"{self.prog} --help")
+
+    def error(self, message: str) -> NoReturn:
+        """What argparse refuses, in the form of a UserError."""
+        about = f"{self.prog} --help"
+        option = re.fullmatch(r"argument (--\S+): (?:invalid (\w+) value: '(.*)'|(.*))", message)
+        if option:
+            kinds = {"int": "a whole number", "float": "a number"}
+            allowed = kinds.get(option[2], option[2]) if option[2] else option[4]
+            raise UserError(option[1], option[3] or "", allowed.replace("argument", "value"), about)
+        wrong = message.removeprefix("unrecognized arguments: ")
+        if wrong != message:  # said by the parser above that of the verb
+            raise UserError("command line", wrong.removeprefix("-- "), "more words than the verb takes", about)
+        raise UserError("command line", " ".join([self.prog, *self.given]), message, about)
 
 
 def build_parser(verb: str | None) -> argparse.ArgumentParser:
     """The parser; only the chosen verb's file is imported, or all of them for the list of verbs."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="netwright",
         description="From data to a measured, certified deployment, and what it will do on other hardware.",
         epilog="Start with: netwright study recipes/quickstart.toml",
@@ -97,6 +167,7 @@ def add_words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "words",
         nargs="*",
+        default=[],
         metavar="section.key=value",
         help="settings that replace those of the recipe; runs=FOLDER puts run folders there (default: runs)",
     )

@@ -24,8 +24,8 @@ THUMBNAIL = 16
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", metavar="list | fetch NAME | show NAME", help="what to do")
-    parser.add_argument("name", nargs="?", help="the data, as list names it")
+    parser.add_argument("action", metavar="ACTION", help="list, fetch NAME, or show NAME")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="the data, as list names it")
 
 
 def main(args: argparse.Namespace) -> Answer:

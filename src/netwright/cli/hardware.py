@@ -15,7 +15,7 @@ ACTIONS = ("list", "show", "probe")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", metavar="list | show NAME | probe", help="what to do")
+    parser.add_argument("action", metavar="ACTION", help="list, show NAME, or probe")
     parser.add_argument("name", nargs="?", help="a device, or this-machine")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long a probe may take, 1 to 60 (default: 10)")
 

@@ -24,9 +24,13 @@ ACTIONS = {"list": 0, "show": 1, "compare": 2, "path": 1}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", metavar="list | show RUN | compare RUN RUN | path RUN", help="what to do")
+    parser.add_argument("action", metavar="ACTION", help="list, show RUN, compare RUN RUN, or path RUN")
     parser.add_argument(
-        "words", nargs="*", metavar="RUN", help="a run's name or any part of it; runs=FOLDER (default: runs)"
+        "words",
+        nargs="*",
+        default=[],
+        metavar="RUN",
+        help="a run's name or any part of it; runs=FOLDER says where runs are (default: runs)",
     )
     parser.add_argument("--only", metavar="VERB", help="list only runs of this verb")
 

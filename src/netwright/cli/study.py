@@ -26,20 +26,20 @@ def main(args: argparse.Namespace) -> Answer:
 
     recipe = recipes.load(args.recipe, args.overrides, study.SECTIONS)
     if args.dry_run:
-        return _dry_run(recipe)
+        return _dry_run(recipe, args.runs)
     found = study.study(recipe, args.runs, args.fresh)
     data = {**found.summary, "report": str(found.report), "reused": found.reused}
     return Answer(data, _view(found))
 
 
-def _dry_run(recipe: Any) -> Answer:
+def _dry_run(recipe: Any, runs: Path) -> Answer:
     from netwright.study import study
     from netwright.train import training
     from netwright.train.plan import plan
 
-    devices = study.check(recipe)
+    devices = study.check(recipe, runs)
     task, model = training.prepare(recipe)
-    planned = plan(model, task, recipe["train"])
+    planned = plan(model, task, recipe["train"], runs)
     formats = recipe["study"].formats
     labels = ["PyTorch FP32", *(f"{f} {p}" for f in formats for p in ("FP32", "INT8")[: 1 + ("compress" in recipe)])]
     view = "\n".join(

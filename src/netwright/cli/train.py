@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from netwright.cli import Answer, add_words
+from netwright.core.error import UserError
 
 HELP = "train a network as a recipe says; the same command again goes on where a kill stopped it"
 EXAMPLE = "netwright train recipes/mnist.toml train.epochs=5 runs=runs"
@@ -33,17 +34,19 @@ def main(args: argparse.Namespace) -> Answer:
 
     recipe = recipes.load(args.recipe, args.overrides, training.SECTIONS)
     if args.find_lr or args.find_batch:
+        if args.find_lr and args.find_batch:
+            raise UserError("--find-batch", True, "one of --find-lr and --find-batch", "netwright train --help")
         task, model = training.prepare(recipe)
+        if args.dry_run:
+            what = "learning rates" if args.find_lr else "batch sizes"
+            return Answer({"would_try": what, "recipe": recipe.sections}, f"Would try {what} on a copy of the network.")
         find = search.learning_rate if args.find_lr else search.batch_size
         return _found(find(model, task, recipe["train"], args.runs))
     if args.dry_run:
         task, model = training.prepare(recipe)
         planned = plan(model, task, recipe["train"], args.runs)
         return Answer({"plan": planned, "recipe": recipe.sections}, _plan_view(planned, args.recipe))
-    try:
-        trained = training.train(recipe, args.runs, args.fresh)
-    except FloatingPointError as fault:
-        return Answer({"error": str(fault)}, f"netwright: training stopped: {fault}", code=1)
+    trained = training.train(recipe, args.runs, args.fresh)
     if trained is None:  # a process of a team that does not lead
         return Answer({}, "")
     data = {
