@@ -48,7 +48,10 @@ class SyntheticTask:
         self.digest = recipe.digest(config)
         self.text = config.name == "synthetic-text"
         self.inputs: Mapping[str, Input] = (
-            {"ids": Input((None,), "int64", config.vocabulary), "mask": Input((None,), "bool")}
+            {
+                "ids": Input((None,), "int64", config.vocabulary, longest=config.tokens),
+                "mask": Input((None,), "bool", longest=config.tokens),
+            }
             if self.text
             else {"image": Input((1, config.side, config.side), "float32")}
         )

@@ -30,12 +30,14 @@ Predict = Callable[[Arrays], NDArray[np.float32]]
 class Input:
     """One named input of a model: its shape without the batch (None: varies) and its dtype.
 
-    `vocabulary` is the number of distinct ids of an input that holds ids, 0 for any other.
+    `vocabulary` is the number of distinct ids of an input that holds ids, 0 for any other; `longest` the
+    largest size of a dimension that varies, 0 where none does or nobody knows.
     """
 
     shape: tuple[int | None, ...]
     dtype: Literal["float32", "int64", "bool"]
     vocabulary: int = 0
+    longest: int = 0
 
 
 @dataclass(frozen=True)

@@ -75,8 +75,8 @@ class TextTask:
         id_of[chosen] = np.arange(len(SPECIAL), len(SPECIAL) + len(chosen))
         self.ids = id_of[corpus["ids"].numpy()]
         self.inputs: Mapping[str, Input] = {
-            "ids": Input((None,), "int64", len(self.encoder)),
-            "mask": Input((None,), "bool"),
+            "ids": Input((None,), "int64", len(self.encoder), longest=config.max_tokens),
+            "mask": Input((None,), "bool", longest=config.max_tokens),
         }
         self.processor: Mapping[str, Any] = {**self.encoder.description(), "classes": list(self.classes)}
         self.digest = recipe.digest(

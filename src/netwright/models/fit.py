@@ -21,8 +21,8 @@ def only_input(model: str, inputs: Mapping[str, Input], wanted: str) -> tuple[in
     return tuple(size for size in shape if size is not None)
 
 
-def ids_vocabulary(model: str, inputs: Mapping[str, Input]) -> int:
-    """The number of token ids of a task of text. Raises UserError for any other task."""
+def ids_vocabulary(model: str, inputs: Mapping[str, Input], positions: int) -> int:
+    """The number of token ids of a task of text. Raises UserError for any other task, and for longer texts."""
     if "ids" not in inputs or "mask" not in inputs or inputs["ids"].vocabulary < 1:
         raise UserError(
             "model.name",
@@ -30,4 +30,10 @@ def ids_vocabulary(model: str, inputs: Mapping[str, Input]) -> int:
             f"it takes token ids and a mask; this task has {', '.join(inputs)}",
             "use model.name=cnn, resnet9 or mlp for images",
         )
+    longest = inputs["ids"].longest
+    if longest > positions:
+        raise UserError(
+            "model.positions", positions, f"at least the {longest} tokens that texts of this task have",
+            f"model.positions={longest}",
+        )  # fmt: skip
     return inputs["ids"].vocabulary

@@ -113,15 +113,18 @@ def _compare(path: Path, wanted: Mapping[str, tuple[tuple[int, ...], torch.dtype
 
 
 def _input(artifact: Artifact, name: str, stated: Any) -> Input:
-    if not isinstance(stated, Mapping) or stated.keys() - {"shape", "dtype", "vocabulary"}:
+    if not isinstance(stated, Mapping) or stated.keys() - {"shape", "dtype", "vocabulary", "longest"}:
         raise _broken(artifact, f"its input {name} has no shape and dtype")
-    shape, dtype, vocabulary = stated.get("shape"), stated.get("dtype"), stated.get("vocabulary", 0)
+    shape, dtype = stated.get("shape"), stated.get("dtype")
+    vocabulary, longest = stated.get("vocabulary", 0), stated.get("longest", 0)
     sizes = shape if isinstance(shape, (list, tuple)) else [0]
     if not all(size is None or (type(size) is int and 0 < size < 2**31) for size in sizes):
         raise _broken(artifact, f"its input {name} has shape {shape}")
-    if dtype not in ("float32", "int64", "bool") or type(vocabulary) is not int or not 0 <= vocabulary < 2**31:
-        raise _broken(artifact, f"its input {name} has dtype {dtype}, vocabulary {vocabulary}")
-    return Input(tuple(sizes), dtype, vocabulary)
+    if dtype not in ("float32", "int64", "bool"):
+        raise _broken(artifact, f"its input {name} has dtype {dtype}")
+    if not all(type(number) is int and 0 <= number < 2**31 for number in (vocabulary, longest)):
+        raise _broken(artifact, f"its input {name} has vocabulary {vocabulary}, longest {longest}")
+    return Input(tuple(sizes), dtype, vocabulary, longest)
 
 
 def _broken(artifact: Artifact, why: str) -> UserError:

@@ -87,4 +87,4 @@ class Transformer(nn.Module):
 
 def build(config: Config, inputs: Mapping[str, Input], classes: int) -> Transformer:
     """A transformer encoder for a task of text."""
-    return Transformer(config, ids_vocabulary("transformer", inputs), classes)
+    return Transformer(config, ids_vocabulary("transformer", inputs, config.positions), classes)

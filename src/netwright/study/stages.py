@@ -1,7 +1,8 @@
 """The stages of a study, each a run of its own: what has not changed is found again and not done again.
 
 A stage's key holds all that determines its result: settings, digests of what went in, and for what is
-measured also the machine. Knows no ranking and no report.
+measured also the machine. The verbs export, compress and bench have the same keys, and so find what a
+study made. Knows no ranking and no report.
 """
 
 from __future__ import annotations
@@ -27,16 +28,18 @@ from netwright.measure import bench, quality
 
 def exported(runs: Path, source: Artifact, format: str, task: Task) -> Artifact:
     """A torch artifact in another format, with its certificate."""
-    with Run.start(runs, "export", {"artifact": source.digest, "format": format}) as run:
+    config = export.Config()
+    with Run.start(runs, "export", {"artifact": source.digest, "format": format, "export": config}) as run:
         if not run.done:
-            run.finish({"artifact": export.write(source, format, task, run.folder / "artifact").digest})
+            made = export.write(source, format, task, run.folder / "artifact", n=config.examples)
+            run.finish({"artifact": made.digest})
         return artifact.open(run.folder / "artifact")
 
 
 def compressed(runs: Path, source: Artifact, config: Any, task: Task) -> Artifact:
     """An artifact made smaller by one method."""
     method = table.resolve(METHODS, config.name, "compress.name", "netwright.methods")
-    with Run.start(runs, "compress", {"artifact": source.digest, "config": plain(config), "task": task.digest}) as run:
+    with Run.start(runs, "compress", {"artifact": source.digest, "compress": config}) as run:
         if not run.done:
             run.finish({"artifact": method.apply(source, task, config, run.folder / "artifact").digest})
         return artifact.open(run.folder / "artifact")
@@ -58,7 +61,7 @@ def evaluated(runs: Path, source: Artifact, task: Task, threads: int) -> tuple[E
 
 def benched(runs: Path, sources: Sequence[Artifact], task: Task, config: bench.Config) -> list[Measurement]:
     """Speed, memory and size of all candidates, interleaved in one session."""
-    key = {"artifacts": [s.digest for s in sources], "config": plain(config), "machine": detect.fingerprint()}
+    key = {"artifacts": [s.digest for s in sources], "bench": config, "machine": detect.fingerprint()}
     with Run.start(runs, "bench", key) as run:
         if not run.done:
             run.finish({"measurements": plain(bench.bench(sources, task, config, run))})

@@ -20,7 +20,7 @@ from netwright.compress import METHODS
 from netwright.core import artifact, table, workload
 from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
-from netwright.core.measurement import Measurement
+from netwright.core.measurement import Measurement, exact
 from netwright.core.recipe import Range, Recipe, Section, plain
 from netwright.core.run import Run, console
 from netwright.data.tasks import Task
@@ -32,6 +32,9 @@ from netwright.study import report, stages
 from netwright.study.pareto import Candidate, Objective
 from netwright.train import training
 from netwright.train.training import Trained
+
+NEEDED = 200_000_000
+"""Bytes that a study may write: checkpoints, exports, report."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,17 +76,16 @@ def study(recipe: Recipe, runs: Path, fresh: bool = False) -> Study:
     missing extra, a full disk.
     """
     config: Config = recipe["study"]
-    devices = check(recipe)
+    devices = check(recipe, runs)
     task, _ = training.prepare(recipe)
     key = {"recipe": plain(recipe.sections), "task": task.digest, "machine": detect.fingerprint()}
     with Run.start(runs, "study", key, fresh) as run:
-        if run.done and (run.folder / report.HTML).is_file():
+        if run.done and all((run.folder / name).is_file() for name in (report.HTML, report.MARKDOWN, report.JSON)):
             return Study(run.folder, artifact.read_json(run.folder / report.JSON, 100_000_000), reused=True)
         artifact.replace_file(run.folder / "recipe.toml", lambda draft: draft.write_text(recipe.toml()))
         _say("1/6 Train")
         trained = training.train(recipe, runs)
-        if trained is None:
-            raise UserError("train.parallel", recipe["train"].parallel, "a study runs in one process", "train first")
+        assert trained is not None  # only a process of a team gets none
         _say("2/6 Compress and export")
         sources = _sources(recipe, trained, task, runs)
         _say("3/6 Evaluate on the test split")
@@ -97,13 +99,24 @@ def study(recipe: Recipe, runs: Path, fresh: bool = False) -> Study:
         return Study(run.folder, summary, reused=False)
 
 
-def check(recipe: Recipe) -> list[Device]:
+def check(recipe: Recipe, runs: Path) -> list[Device]:
     """Refuse what cannot be done, before anything is; returns the devices to predict for."""
     config: Config = recipe["study"]
-    if not config.formats or len(set(config.formats)) < len(config.formats):
-        raise UserError("study.formats", list(config.formats), "one or more, each once", 'study.formats=["openvino"]')
+    _each_once("study.formats", config.formats, '["openvino"]')
+    _each_once("study.objectives", config.objectives, '["accuracy", "latency"]')
+    _each_once("study.batches", config.batches, "[1]")
+    _each_once("bench.batch", recipe["bench"].batch, "[1, 64]")
     if "accuracy" not in config.objectives:
         raise UserError("study.objectives", list(config.objectives), "accuracy and others", "add accuracy")
+    if recipe["train"].parallel != "none":
+        raise UserError(
+            "train.parallel", recipe["train"].parallel, "none: a study runs in one process", "train.parallel=none"
+        )
+    if "compress" in recipe and config.formats == ("program",):
+        raise UserError(
+            "study.formats", ["program"], "onnx or openvino among them: [compress] has nothing to work on",
+            'study.formats=["program", "openvino"]',
+        )  # fmt: skip
     for package in {"openvino": ("openvino",), "onnx": ("onnx", "onnxscript", "onnxruntime"), "program": ()}.items():
         for name in package[1] if package[0] in config.formats else ():
             table.extra(name, f'study.formats "{package[0]}"')
@@ -111,10 +124,33 @@ def check(recipe: Recipe) -> list[Device]:
         table.extra("nncf", "INT8 quantization")
     table.extra("matplotlib", "the report")
     table.resolve(PREDICTORS, config.predictor, "study.predictor", "netwright.predictors")
-    free = shutil.disk_usage(Path.cwd()).free
-    if free < 200_000_000:
-        raise UserError("disk", str(Path.cwd()), f"{free / 1e6:.0f} MB free, a study needs 200 MB", "free some space")
-    return [catalog.find(name) for name in config.devices]
+    devices = [_device(name) for name in config.devices]
+    if devices:
+        _each_once("study.devices", [device.name for device in devices], '["h100", "l4"]')
+    _room(runs)
+    return devices
+
+
+def _each_once(setting: str, chosen: Sequence[Any], example: str) -> None:
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise UserError(setting, list(chosen), "one or more, each once", f"{setting}={example}")
+
+
+def _device(name: str) -> Device:
+    try:
+        return catalog.find(name)
+    except UserError as refusal:
+        raise UserError("study.devices", name, refusal.allowed, refusal.next) from None
+
+
+def _room(runs: Path) -> None:
+    there = next(folder for folder in (runs.absolute(), *runs.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    if free < NEEDED:
+        raise UserError(
+            "disk", str(there), f"{free / 1e6:.0f} MB are free, a study needs {NEEDED / 1e6:.0f} MB",
+            "free space, or set runs=FOLDER",
+        )  # fmt: skip
 
 
 def predict(candidates: Sequence[Candidate], devices: Sequence[Device], config: Config) -> list[dict[str, Any]]:
@@ -154,7 +190,11 @@ def _measured(sources: Sequence[tuple[str, Artifact]], recipe: Recipe, task: Tas
     candidates = []
     for (label, source), (evaluation, accuracy) in zip(sources, answers, strict=True):
         mine = [one for one in speeds if one.artifact == source.digest]
-        change = quality.accuracy_change(evaluation, reference, artifact=source.digest)
+        change = (
+            quality.accuracy_change(evaluation, reference, artifact=source.digest)
+            if evaluation is not reference
+            else exact("accuracy_change", 0.0, artifact=source.digest)  # from itself it cannot differ
+        )
         figures = {"accuracy": accuracy, "accuracy_change": change, **_by_quantity(mine, config)}
         candidates.append(Candidate(label=label, artifact=source, figures=figures, evaluation=evaluation))
     return candidates

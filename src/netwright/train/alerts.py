@@ -70,14 +70,26 @@ def check(to: Sequence[str]) -> tuple[str, ...]:
                 "train.alerts", destination, 'allowed: "log", "command:...", "http://..." or "https://..."',
                 'train.alerts=["log"]',
             )  # fmt: skip
+        if destination.startswith("command:"):
+            _command(destination)
     return tuple(to)
+
+
+def _command(destination: str) -> list[str]:
+    """The words of a command, as a shell would split them."""
+    try:
+        words = shlex.split(destination.removeprefix("command:"))
+    except ValueError as fault:
+        raise UserError("train.alerts", destination, f"not a command: {fault}", "mend the quotes") from None
+    if not words:
+        raise UserError("train.alerts", destination, "a command after the colon", 'train.alerts=["command:mail me"]')
+    return words
 
 
 def _deliver(destination: str, kind: Kind, message: str) -> None:
     if destination.startswith("command:"):
-        words = shlex.split(destination.removeprefix("command:"))
         environment = {**os.environ, "NETWRIGHT_ALERT": message, "NETWRIGHT_ALERT_KIND": kind}
-        subprocess.run(words, env=environment, timeout=10, check=True, capture_output=True)
+        subprocess.run(_command(destination), env=environment, timeout=10, check=True, capture_output=True)
     elif destination != "log":
         body = json.dumps({"kind": kind, "message": message}).encode()
         request = urllib.request.Request(destination, body, {"Content-Type": "application/json"})

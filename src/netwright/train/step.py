@@ -85,11 +85,8 @@ class Training:
 
     def __init__(self, model: nn.Module, task: Task, config: Config, team: Team) -> None:
         self.task, self.config, self.team = task, config, team
+        fits(config, task)
         self.steps_per_epoch = task.size("train") // config.batch
-        if not self.steps_per_epoch:
-            raise UserError(
-                "train.batch", config.batch, f"at most the {task.size('train')} training examples", "train.batch=32"
-            )
         self.total_steps = config.epochs * self.steps_per_epoch
         self.model = _channels_last(model.to(team.device))
         self.wrapped = team.wrap(self.model)
@@ -207,6 +204,14 @@ class Training:
                     self.average[name].lerp_(value, 1 - decay)
                 else:
                     self.average[name].copy_(value)
+
+
+def fits(config: Config, task: Task) -> None:
+    """Raises UserError for a batch that is larger than the data."""
+    examples = task.size("train")
+    if config.batch > examples:
+        allowed = f"at most the {examples} training examples"
+        raise UserError("train.batch", config.batch, allowed, f"train.batch={min(32, examples)}")
 
 
 def mix(*parts: object) -> int:

@@ -27,11 +27,11 @@ from netwright.data.tasks import Task, open_task
 from netwright.hardware.power import Energy
 from netwright.models import MODELS, facts
 from netwright.models.load import save_model
-from netwright.train import loop
+from netwright.train import alerts, loop
 from netwright.train.memory import peak_bytes
 from netwright.train.parallel import Team, join
 from netwright.train.plan import against, plan
-from netwright.train.step import Config, choose_device, mix, predictor
+from netwright.train.step import Config, choose_device, fits, mix, predictor
 
 SECTIONS: dict[str, Section] = {"task": TASKS, "model": MODELS, "train": Config}
 """What a training recipe may hold."""
@@ -51,14 +51,29 @@ class Trained:
 
 
 def prepare(recipe: Recipe) -> tuple[Task, nn.Module]:
-    """The task and a freshly initialized network of a recipe; the same seed gives the same weights."""
+    """The task and a freshly initialized network of a recipe; the same seed gives the same weights.
+
+    Raises UserError for what would stop the training later: nothing is written yet.
+    """
     for section in ("task", "model"):
         if section not in recipe:
             raise UserError(section, None, "a section of every training recipe", f"add [{section}] with a name")
     config: Config = recipe["train"]
     choose_device(config.device)
+    alerts.check(config.alerts)
+    for name in config.mirrors:
+        table.extra(name, f'train.mirrors "{name}"')
     task = open_task(recipe["task"])
-    return task, network(recipe, task)
+    fits(config, task)
+    model = network(recipe, task)
+    try:
+        facts.trace(model, task.example(1))
+    except RuntimeError as fault:
+        raise UserError(
+            "model.name", recipe["model"].name, f"does not fit the task {task.name}: {str(fault).splitlines()[0]}",
+            "set a smaller model, or larger inputs",
+        ) from None  # fmt: skip
+    return task, model
 
 
 def network(recipe: Recipe, task: Task) -> nn.Module:
