@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from netwright import export
@@ -24,25 +25,26 @@ from netwright.core.run import Run
 from netwright.data.tasks import Evaluation, Task
 from netwright.hardware import detect
 from netwright.measure import bench, quality
+from netwright.train import training
 
 
 def exported(runs: Path, source: Artifact, format: str, task: Task) -> Artifact:
     """A torch artifact in another format, with its certificate."""
     config = export.Config()
     with Run.start(runs, "export", {"artifact": source.digest, "format": format, "export": config}) as run:
-        if not run.done:
+        if not training.kept(run):
             made = export.write(source, format, task, run.folder / "artifact", n=config.examples)
             run.finish({"artifact": made.digest})
-        return artifact.open(run.folder / "artifact")
+        return training.opened(run)
 
 
 def compressed(runs: Path, source: Artifact, config: Any, task: Task) -> Artifact:
     """An artifact made smaller by one method."""
     method = table.resolve(METHODS, config.name, "compress.name", "netwright.methods")
     with Run.start(runs, "compress", {"artifact": source.digest, "compress": config}) as run:
-        if not run.done:
+        if not training.kept(run):
             run.finish({"artifact": method.apply(source, task, config, run.folder / "artifact").digest})
-        return artifact.open(run.folder / "artifact")
+        return training.opened(run)
 
 
 def evaluated(runs: Path, source: Artifact, task: Task, threads: int) -> tuple[Evaluation, Measurement]:
@@ -50,13 +52,23 @@ def evaluated(runs: Path, source: Artifact, task: Task, threads: int) -> tuple[E
     key = {"artifact": source.digest, "task": task.digest, "machine": detect.fingerprint(), "threads": threads}
     with Run.start(runs, "evaluate", key) as run:
         path = run.folder / "evaluation.safetensors"
-        if not (run.done and path.is_file()):
+        known = _answers(path) if run.done else None
+        if known is None:
             seen, accuracy = quality.quality(source, task, "test", threads)
             seen_arrays: dict[str, Any] = {"correct": seen.correct_N.astype(np.uint8), "loss": np.asarray(seen.loss_N)}
             artifact.replace_file(path, lambda draft: save_file(seen_arrays, draft))
             run.finish({"measurements": [plain(accuracy)]})
+            known = seen
+        return known, Measurement(**run.result["measurements"][0])
+
+
+def _answers(path: Path) -> Evaluation | None:
+    """What was kept of an evaluation; None where it is lost or damaged, and has to be done again."""
+    try:
         arrays = load_file(path)
-        return Evaluation(arrays["correct"].astype(bool), arrays["loss"]), Measurement(**run.result["measurements"][0])
+        return Evaluation(arrays["correct"].astype(bool), arrays["loss"])
+    except (OSError, SafetensorError, KeyError):
+        return None
 
 
 def benched(runs: Path, sources: Sequence[Artifact], task: Task, config: bench.Config) -> list[Measurement]:

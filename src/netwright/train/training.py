@@ -98,7 +98,7 @@ def train(recipe: Recipe, runs: Path, fresh: bool = False) -> Trained | None:
                 loop.fit(model, task, config, team=team)
             return None
         with Run.start(runs, "train", _key(recipe, task), fresh) as run:
-            done = team.agree(run.done)
+            done = team.agree(kept(run))
             if not done:
                 _write_recipe(run, recipe)
                 _train(recipe, task, model, run, team)
@@ -181,11 +181,25 @@ def _room(run: Run, model: nn.Module) -> None:
         )  # fmt: skip
 
 
+def kept(run: Run) -> bool:
+    """Whether a run is done and its artifact still there; one that was removed is made again."""
+    return run.done and (run.folder / "artifact").exists()
+
+
+def opened(run: Run) -> Artifact:
+    """The artifact of a run that is done. Raises UserError, with the way out, where it is damaged."""
+    try:
+        return artifact.open(run.folder / "artifact")
+    except UserError as refusal:
+        next = f"rm -r {run.folder / 'artifact'}, then the same command makes it again"
+        raise UserError("artifact", str(run.folder / "artifact"), refusal.allowed, next) from None
+
+
 def _finished(run: Run, reused: bool) -> Trained:
     result = run.result
     return Trained(
         run.folder,
-        artifact.open(run.folder / "artifact"),
+        opened(run),
         tuple(Measurement(**row) for row in result["measurements"]),
         tuple(result["plan"]),
         reused=reused,
