@@ -93,8 +93,12 @@ def engine(runs: Path) -> Engine:
     """
     url = os.environ.get(VARIABLE, "")
     opened = _postgres(url) if url else _sqlite(runs)
-    with _refusals(opened.url):
-        _migrate(opened)
+    try:
+        with _refusals(opened.url):
+            _migrate(opened)
+    except UserError:
+        opened.dispose()
+        raise
     return opened
 
 
@@ -102,6 +106,15 @@ def record_run(engine: Engine, folder: Path) -> None:
     """Write what a run's folder holds; rows of that run that are there already are replaced."""
     with _refusals(engine.url), engine.begin() as connection:
         _record(connection, folder)
+
+
+def mirror(folder: Path) -> None:
+    """Record a run in the database of its folder of runs."""
+    opened = engine(folder.parent)
+    try:
+        record_run(opened, folder)
+    finally:
+        opened.dispose()
 
 
 def record_measurements(engine: Engine, run: str, found: Iterable[Measurement]) -> None:

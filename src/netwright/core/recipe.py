@@ -42,9 +42,10 @@ class Range:
     high: float = math.inf
 
     def __str__(self) -> str:
+        low, high = f"{self.low:.15g}", f"{self.high:.15g}"
         if self.high == math.inf:
-            return f">= {self.low:g}"
-        return f"<= {self.high:g}" if self.low == -math.inf else f"{self.low:g} to {self.high:g}"
+            return f">= {low}"
+        return f"<= {high}" if self.low == -math.inf else f"{low} to {high}"
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,7 @@ def _describe(kind: Any) -> str:
     if origin is Literal:
         return "one of " + ", ".join(map(str, arguments))
     if origin is tuple:
-        return f"a list of {_describe(arguments[0])}"
+        return f"a list, each {_describe(arguments[0])}"
     if origin in (types.UnionType, typing.Union):
         return _describe(next(part for part in arguments if part is not types.NoneType))
     plain_names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}

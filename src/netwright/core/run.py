@@ -53,6 +53,10 @@ class Run:
         `key` is whatever determines the result: settings and digests of inputs. Raises UserError when
         another process holds the run, or the folder cannot be written.
         """
+        if os.environ.get("NETWRIGHT_DATABASE_URL"):  # a server that is not there is said before any work
+            from netwright.core import db
+
+            db.engine(runs).dispose()
         digest = recipe.digest({"verb": verb, "version": __version__, **key})
         known = sorted(runs.glob(f"*-{verb}-{digest[:10]}")) if runs.is_dir() else []
         usable = [folder for folder in known if not (fresh and _status(folder) == "done")]
@@ -103,6 +107,12 @@ class Run:
         """Mark the run done, with a JSON-like result. From now on the same key reuses it."""
         state = artifact.read_json(self.folder / "run.json")
         artifact.write_json(self.folder / "run.json", {**state, "status": "done", "result": result})
+        from netwright.core import db
+
+        try:
+            db.mirror(self.folder)
+        except UserError as refusal:
+            self.note(f"The run is done; the database was not told of it. {refusal}")
         return self.result
 
     def mirror(self, *mirrors: Any) -> None:
