@@ -45,6 +45,8 @@ def main(args: argparse.Namespace) -> Answer:
     if args.dry_run:
         steps = {"action": args.action, "runs": str(args.runs), "changes": "nothing"}
         return Answer(steps, f"Would read the folders in {args.runs}. This verb changes nothing.")
+    if args.runs.exists() and not args.runs.is_dir():
+        raise UserError("runs", str(args.runs), "a folder", f"netwright runs {args.action} runs=FOLDER")
     if args.action == "list":
         return _list(args.runs, args.only)
     found = [_find(args.runs, name) for name in args.overrides]

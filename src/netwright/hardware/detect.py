@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from netwright.core.error import UserError
+
 if TYPE_CHECKING:
     from netwright.hardware.device import Device
 
@@ -129,8 +131,16 @@ def usable_threads(root: Path = Path("/")) -> int:
     if quota == "max":
         quota = _read(root / "sys/fs/cgroup/cpu/cpu.cfs_quota_us").strip() or "-1"
         period = _read(root / "sys/fs/cgroup/cpu/cpu.cfs_period_us").strip() or "100000"
-    allowed = int(quota) / int(period) if quota.lstrip("-").isdigit() and period.isdigit() else -1.0
+    both = re.fullmatch(r"(-?[0-9]{1,15}) ([1-9][0-9]{0,14})", f"{quota} {period}")
+    allowed = int(both[1]) / int(both[2]) if both else -1.0
     return max(1, min(affinity, round(allowed))) if allowed > 0 else affinity
+
+
+def check_threads(setting: str, threads: int) -> None:
+    """Raises UserError for more threads than can be of use: thousands of them bring a machine to a halt."""
+    most = max(64, usable_threads())
+    if threads > most:
+        raise UserError(setting, threads, f"at most {most}; 0 takes all that this process may use", f"{setting}=0")
 
 
 def accelerators(root: Path = Path("/")) -> tuple[list[Gpu], dict[str, str]]:
@@ -163,7 +173,7 @@ def parse_nvidia(answer: str) -> list[Gpu]:
     """GPUs of `nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader,nounits`."""
     rows = [[cell.strip() for cell in line.split(",")] for line in answer.splitlines() if line.count(",") == 2]
     return [
-        Gpu(name, "cuda", float(mib) * 2**20 if mib.replace(".", "").isdigit() else None, driver)
+        Gpu(name, "cuda", float(mib) * 2**20 if re.fullmatch(r"[0-9]+(\.[0-9]*)?", mib) else None, driver)
         for name, mib, driver in rows
     ]
 
@@ -194,7 +204,7 @@ def _cards(root: Path, vendor: str, api: str, name: str) -> list[Gpu]:
         if _read(card / "vendor").strip() == vendor:
             total = _read(card / "mem_info_vram_total").strip()
             code = _read(card / "device").strip()
-            found.append(Gpu(f"{name} {code}".strip(), api, float(total) if total.isdigit() else None))
+            found.append(Gpu(f"{name} {code}".strip(), api, float(total) if total.isdecimal() else None))
     return found
 
 
@@ -218,7 +228,7 @@ def _maker(info: str) -> str:
 def _memory_limit(root: Path, total: int) -> int:
     """The container's limit where there is one below the machine's memory."""
     limit = _read(root / "sys/fs/cgroup/memory.max").strip()
-    return min(total, int(limit)) if limit.isdigit() else total
+    return min(total, int(limit)) if limit.isdecimal() else total
 
 
 def _read(path: Path) -> str:

@@ -144,6 +144,7 @@ def deployed(artifact: Artifact) -> int:
 
 def threads_of(config: Config) -> int:
     """The threads asked for, or all CPUs that this process may use."""
+    detect.check_threads("bench.threads", config.threads)
     return config.threads or detect.usable_threads()
 
 

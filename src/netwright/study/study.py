@@ -124,6 +124,7 @@ def check(recipe: Recipe, runs: Path) -> list[Device]:
         table.extra("nncf", "INT8 quantization")
     table.extra("matplotlib", "the report")
     table.resolve(PREDICTORS, config.predictor, "study.predictor", "netwright.predictors")
+    bench.threads_of(recipe["bench"])
     devices = [_device(name) for name in config.devices]
     if devices:
         _each_once("study.devices", [device.name for device in devices], '["h100", "l4"]')

@@ -24,6 +24,7 @@ from netwright.core.recipe import Recipe, Section, plain
 from netwright.core.run import Run
 from netwright.data import TASKS
 from netwright.data.tasks import Task, open_task
+from netwright.hardware.detect import check_threads
 from netwright.hardware.power import Energy
 from netwright.models import MODELS, facts
 from netwright.models.load import save_model
@@ -60,6 +61,7 @@ def prepare(recipe: Recipe) -> tuple[Task, nn.Module]:
             raise UserError(section, None, "a section of every training recipe", f"add [{section}] with a name")
     config: Config = recipe["train"]
     choose_device(config.device)
+    check_threads("train.threads", config.threads)
     alerts.check(config.alerts)
     for name in config.mirrors:
         table.extra(name, f'train.mirrors "{name}"')

@@ -116,7 +116,7 @@ BASE = '[task]\nname = "a"\nlimit = 1\n'
         (BASE + f"[train]\nrate = 1{'0' * 400}\n", "train.rate", "expected a number"),
         (BASE + "[train]\nrate = 1979-05-27\n", "train.rate", "expected a number"),
         (BASE + "[train]\namp = 1\n", "train.amp", "true or false"),
-        (BASE + "[train]\nlayers = 3\n", "train.layers", "a list of a whole number"),
+        (BASE + "[train]\nlayers = 3\n", "train.layers", "a list, each a whole number"),
         (BASE + "[train]\nlayers = [1, 'x']\n", "train.layers[1]", "expected a whole number"),
         (BASE + "[train.schedule]\nshape = 'cosin'\n", "train.schedule.shape", 'did you mean "cosine"'),
         (BASE + "[train.schedule]\nwarmup = 2\n", "train.schedule.warmup", "0 to 1"),
