@@ -35,7 +35,7 @@ def run(tmp_path, kind, *launcher):
     recipe.write_text(RECIPE)
     runs = tmp_path / kind
     words = ["-m", "netwright", "train", str(recipe), f"runs={runs}", f"train.parallel={kind}", "--json"]
-    done = subprocess.run([sys.executable, *launcher, *words], capture_output=True, text=True, timeout=200)
+    done = subprocess.run([sys.executable, *launcher, *words], check=False, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-3000:]
     return runs
 
@@ -63,7 +63,7 @@ def test_parallel_without_torchrun_is_refused(tmp_path):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(RECIPE)
     words = ["-m", "netwright", "train", str(recipe), "train.parallel=ddp", f"runs={tmp_path}/runs"]
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, *words], check=False, capture_output=True, text=True)
     assert done.returncode == 2
     assert "torchrun --nproc-per-node 2" in done.stderr
     assert not (tmp_path / "runs").exists()

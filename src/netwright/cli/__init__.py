@@ -53,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as fault:
         from netwright.core.artifact import disk_error
 
+        if "No usable temporary directory" in str(fault):  # what Python says on a full disk
+            return _refuse(UserError("TMPDIR", os.environ.get("TMPDIR", ""), f"{fault.strerror}", "free space"))
         told = disk_error(fault, Path(fault.filename or "."))
         if isinstance(told, UserError):
             return _refuse(told)

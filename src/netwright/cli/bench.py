@@ -28,10 +28,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> Answer:
     """Measure, or say what would be."""
     from netwright.core import artifact as artifacts
-    from netwright.core import measurement, recipe
-    from netwright.core.run import Run
-    from netwright.hardware import detect
+    from netwright.core import recipe
     from netwright.measure import bench
+    from netwright.study import stages
 
     words = [word for word in args.overrides if "=" in word]
     words += [f"bench.batch={args.batch}"] if args.batch else []
@@ -47,15 +46,8 @@ def main(args: argparse.Namespace) -> Answer:
         seconds = bench.expected_seconds(len(candidates), config)
         data = {"artifacts": [one.digest for one in candidates], "bench": config, "seconds": seconds}
         return Answer(data, f"would measure {', '.join(one.name for one in candidates)} for about {seconds:.0f} s")
-    key = {"artifacts": [one.digest for one in candidates], "bench": config, "machine": detect.fingerprint()}
-    with Run.start(args.runs, "bench", key, args.fresh) as run:
-        if not run.done:
-            from netwright.models.load import open_task
-
-            measured = bench.bench(candidates, open_task(first), config, run)
-            run.finish({"measurements": recipe.plain(measured)})
-        measured = measurement.in_result(run.result)
-    return Answer({"run": str(run.folder), "measurements": measured}, _view(measured, run.folder))
+    folder, measured = stages.benched(args.runs, candidates, config, args.fresh)
+    return Answer({"run": str(folder), "measurements": measured}, _view(measured, folder))
 
 
 def _view(measured: list[Any], folder: Path) -> Any:

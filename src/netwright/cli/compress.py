@@ -25,7 +25,7 @@ def main(args: argparse.Namespace) -> Answer:
     from netwright.compress import METHODS
     from netwright.core import artifact as artifacts
     from netwright.core import recipe, table
-    from netwright.core.run import Run
+    from netwright.study import stages
 
     method = table.resolve(METHODS, args.method, "compress.name", "netwright.methods")
     words = [f"compress.name={args.method}", *args.overrides]
@@ -35,10 +35,4 @@ def main(args: argparse.Namespace) -> Answer:
     if args.dry_run:
         plan = {"artifact": source.digest, "compress": config}
         return Answer(plan, f"would compress {source.name} by {args.method}: {recipe.plain(config)}")
-    with Run.start(args.runs, "compress", {"artifact": source.digest, "compress": config}, args.fresh) as run:
-        if not run.done:
-            from netwright.models.load import open_task
-
-            made = method.apply(source, open_task(source), config, run.folder / "artifact")
-            run.finish({"artifact": made.digest})
-        return answer([artifacts.open(run.folder)])
+    return answer([stages.compressed(args.runs, source, config, args.fresh)])

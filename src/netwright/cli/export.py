@@ -35,6 +35,8 @@ def main(args: argparse.Namespace) -> Answer:
     source = artifacts.open(args.artifact)
     for name in formats:
         export.check_source(source, name)
+        if args.folder is not None:
+            _check_free(args.folder / name)
     if args.dry_run:
         plan = {"artifact": source.digest, "formats": formats, "examples": config.examples}
         return Answer(plan, f"would export {source.name} to {', '.join(formats)}, each on {config.examples} examples")
@@ -43,29 +45,25 @@ def main(args: argparse.Namespace) -> Answer:
 
 
 def _export(source: Any, name: str, config: Any, args: argparse.Namespace) -> Any:
-    from netwright import export
-    from netwright.core import artifact as artifacts
-    from netwright.core.run import Run
+    from netwright.study import stages
 
-    key = {"artifact": source.digest, "format": name, "export": config}
-    with Run.start(args.runs, "export", key, args.fresh) as run:
-        if not run.done:
-            from netwright.models.load import open_task
-
-            made = export.write(source, name, open_task(source), run.folder / "artifact", n=config.examples)
-            run.finish({"artifact": made.digest})
-        made = artifacts.open(run.folder)
+    made = stages.exported(args.runs, source, name, config, args.fresh)
     if args.folder is not None:
         _copy(made, args.folder / name)
     return made
 
 
-def _copy(made: Any, folder: Path) -> None:
+def _check_free(folder: Path) -> None:
     from netwright.core import artifact as artifacts
     from netwright.core.error import UserError
 
     if folder.exists() and not (folder / artifacts.MANIFEST).is_file():
         raise UserError("folder", str(folder), "exists and is no artifact: it is not replaced", "--folder FOLDER")
+
+
+def _copy(made: Any, folder: Path) -> None:
+    from netwright.core import artifact as artifacts
+
     about = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
     about = {name: value for name, value in about.items() if name not in ("folder", "files")}
 

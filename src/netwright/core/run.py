@@ -19,8 +19,10 @@ import datetime
 import fcntl
 import json
 import math
+import multiprocessing
 import os
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -34,8 +36,12 @@ from netwright import __version__
 from netwright.core import artifact, recipe
 from netwright.core.error import UserError
 
-console = Console(stderr=True)
-"""People read this; what programs read goes to standard output."""
+console = Console(stderr=True, quiet=multiprocessing.parent_process() is not None)
+"""People read this; what programs read goes to standard output. Workers of `map` leave talking to their parent."""
+
+
+BEGINNINGS = {".lock", "run.json", "environment.json", "recipe.toml", "plan.json"}
+"""Files that a run has before it has done anything."""
 
 
 class Run:
@@ -79,8 +85,12 @@ class Run:
             artifact.sweep(folder)
             run._mend()
         else:
-            artifact.write_json(folder / "run.json", {"verb": verb, "key": digest, "status": "running", "of": key})
-            artifact.write_json(folder / "environment.json", environment())
+            try:
+                artifact.write_json(folder / "run.json", {"verb": verb, "key": digest, "status": "running", "of": key})
+                artifact.write_json(folder / "environment.json", environment())
+            except UserError as refusal:
+                run.__exit__(type(refusal))
+                raise
         return run
 
     def __enter__(self) -> Run:
@@ -90,9 +100,19 @@ class Run:
         for mirror in self._mirrors:
             mirror.close("FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED")
         self._mirrors = []
+        if kind is UserError and not self.resumed:
+            self._forget()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def _forget(self) -> None:
+        """Leave no folder of a run that was refused before it had done anything."""
+        begun = {path.name for path in self.folder.iterdir()} - BEGINNINGS
+        if not begun:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # not empty: there are other runs
+                self.folder.parent.rmdir()
 
     @property
     def done(self) -> bool:

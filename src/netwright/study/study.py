@@ -20,6 +20,7 @@ from netwright.compress import METHODS
 from netwright.core import artifact, table, workload
 from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
+from netwright.core.map import Where, map
 from netwright.core.measurement import Measurement, exact
 from netwright.core.recipe import Range, Recipe, Section, plain
 from netwright.core.run import Run, console
@@ -33,6 +34,7 @@ from netwright.study.pareto import Candidate, Objective
 from netwright.train import training
 from netwright.train.training import Trained
 
+NAMES = {"onnx": "ONNX Runtime", "openvino": "OpenVINO", "program": "ExportedProgram"}
 NEEDED = 200_000_000
 """Bytes that a study may write: checkpoints, exports, report."""
 
@@ -50,6 +52,10 @@ class Config:
     predictor: Literal["roofline"] = "roofline"
     batches: Annotated[tuple[int, ...], Range(1, 1_000_000)] = (1,)
     """Batch sizes of the predictions."""
+    where: Where = "here"
+    """Where formats are made: one after another here, over processes, or over a Ray cluster that shares the
+    folder of runs. What is timed is always timed here, one session for all."""
+    workers: Annotated[int, Range(1, 10_000)] = 2
 
 
 SECTIONS: dict[str, Section] = {**training.SECTIONS, "compress": METHODS, "bench": bench.Config, "study": Config}
@@ -87,7 +93,7 @@ def study(recipe: Recipe, runs: Path, fresh: bool = False) -> Study:
         trained = training.train(recipe, runs)
         assert trained is not None  # only a process of a team gets none
         _say("2/6 Compress and export")
-        sources = _sources(recipe, trained, task, runs)
+        sources = _sources(recipe, trained, runs)
         _say("3/6 Evaluate on the test split")
         candidates = _measured(sources, recipe, task, runs)
         _say("5/6 Predict for other devices")
@@ -123,6 +129,8 @@ def check(recipe: Recipe, runs: Path) -> list[Device]:
     if "compress" in recipe:
         table.extra("nncf", "INT8 quantization")
     table.extra("matplotlib", "the report")
+    if config.where == "ray":
+        table.extra("ray", 'study.where = "ray"')
     table.resolve(PREDICTORS, config.predictor, "study.predictor", "netwright.predictors")
     bench.threads_of(recipe["bench"])
     devices = [_device(name) for name in config.devices]
@@ -170,14 +178,22 @@ def predict(candidates: Sequence[Candidate], devices: Sequence[Device], config: 
     return rows
 
 
-def _sources(recipe: Recipe, trained: Trained, task: Task, runs: Path) -> list[tuple[str, Artifact]]:
-    names = {"onnx": "ONNX Runtime", "openvino": "OpenVINO", "program": "ExportedProgram"}
+def _sources(recipe: Recipe, trained: Trained, runs: Path) -> list[tuple[str, Artifact]]:
+    config: Config = recipe["study"]
+    method = plain(recipe["compress"]) if "compress" in recipe else None
+    jobs = [
+        stages.Job(
+            str(runs.absolute()),
+            str(trained.artifact.folder.absolute()),
+            format,
+            method if format != "program" else None,
+        )
+        for format in config.formats
+    ]
+    folders = map(stages.made, jobs, where=config.where, workers=config.workers, title="Compress and export")
     found = [("PyTorch FP32", trained.artifact)]
-    for format in recipe["study"].formats:
-        plain_export = stages.exported(runs, trained.artifact, format, task)
-        found.append((f"{names[format]} FP32", plain_export))
-        if "compress" in recipe and format != "program":
-            found.append((f"{names[format]} INT8", stages.compressed(runs, plain_export, recipe["compress"], task)))
+    for format, made in zip(config.formats, folders, strict=True):
+        found += [(f"{NAMES[format]} {one.precision.upper()}", one) for one in (artifact.open(f) for f in made)]
     return found
 
 
@@ -186,7 +202,7 @@ def _measured(sources: Sequence[tuple[str, Artifact]], recipe: Recipe, task: Tas
     threads = config.threads or detect.usable_threads()
     answers = [stages.evaluated(runs, source, task, threads) for _, source in sources]
     _say("4/6 Measure speed, memory and size")
-    speeds = stages.benched(runs, [source for _, source in sources], task, config)
+    _, speeds = stages.benched(runs, [source for _, source in sources], config)
     reference = answers[0][0]
     candidates = []
     for (label, source), (evaluation, accuracy) in zip(sources, answers, strict=True):

@@ -42,23 +42,23 @@ def counted(monkeypatch):
 
 
 def test_an_export_is_done_once(tiny, tmp_path, counted):
-    task, source = tiny["image"]
-    first = stages.exported(tmp_path, source, "torch", task)
-    assert stages.exported(tmp_path, source, "torch", task) == first
+    _, source = tiny["image"]
+    first = stages.exported(tmp_path, source, "torch")
+    assert stages.exported(tmp_path, source, "torch") == first
     assert counted["write"] == 1
     assert first.parents == (source.digest,)
-    assert stages.exported(tmp_path, tiny["text"].artifact, "torch", tiny["text"].task) != first
+    assert stages.exported(tmp_path, tiny["text"].artifact, "torch") != first
     assert counted["write"] == 2
 
 
 def test_a_compression_is_done_once_a_setting(tiny, tmp_path, counted):
-    task, source = tiny["image"]
-    graph = stages.exported(tmp_path, source, "onnx", task)
+    _, source = tiny["image"]
+    graph = stages.exported(tmp_path, source, "onnx")
     config = int8.Config(samples=10, examples=20)
-    first = stages.compressed(tmp_path, graph, config, task)
-    assert stages.compressed(tmp_path, graph, config, task) == first
+    first = stages.compressed(tmp_path, graph, config)
+    assert stages.compressed(tmp_path, graph, config) == first
     assert counted["apply"] == 1
-    stages.compressed(tmp_path, graph, dataclasses.replace(config, seed=1), task)
+    stages.compressed(tmp_path, graph, dataclasses.replace(config, seed=1))
     assert counted["apply"] == 2
 
 
@@ -92,15 +92,15 @@ def test_an_evaluation_that_was_lost_is_done_again(damage, tiny, tmp_path, count
 
 
 def test_a_bench_is_done_once_a_set_of_candidates_and_settings(tiny, tmp_path, counted):
-    task, source = tiny["image"]
-    other = stages.exported(tmp_path, source, "torch", task)
+    _, source = tiny["image"]
+    other = stages.exported(tmp_path, source, "torch")
     config = bench.Config(batch=(1,), threads=1)
-    first = stages.benched(tmp_path, [source, other], task, config)
-    assert stages.benched(tmp_path, [source, other], task, config) == first
+    first = stages.benched(tmp_path, [source, other], config)
+    assert stages.benched(tmp_path, [source, other], config) == first
     assert counted["bench"] == 1
-    assert [one.artifact for one in first] == [source.digest, other.digest]
-    stages.benched(tmp_path, [source], task, config)
-    stages.benched(tmp_path, [source, other], task, dataclasses.replace(config, seconds=1.0))
+    assert [one.artifact for one in first[1]] == [source.digest, other.digest]
+    stages.benched(tmp_path, [source], config)
+    stages.benched(tmp_path, [source, other], dataclasses.replace(config, seconds=1.0))
     assert counted["bench"] == 3
 
 
@@ -118,12 +118,12 @@ def test_a_stage_that_fails_is_done_again(tiny, tmp_path, counted, monkeypatch):
 
 
 def test_an_artifact_that_was_removed_is_made_again_and_a_damaged_one_says_how(tiny, tmp_path, counted):
-    task, source = tiny["image"]
-    first = stages.exported(tmp_path, source, "torch", task)
+    _, source = tiny["image"]
+    first = stages.exported(tmp_path, source, "torch")
     shutil.rmtree(first.folder)
-    assert stages.exported(tmp_path, source, "torch", task).digest == first.digest
+    assert stages.exported(tmp_path, source, "torch").digest == first.digest
     assert counted["write"] == 2
     first.path("weights.safetensors").write_bytes(b"no weights")
     with pytest.raises(UserError, match="has 10 bytes, the manifest says") as refusal:
-        stages.exported(tmp_path, source, "torch", task)
+        stages.exported(tmp_path, source, "torch")
     assert refusal.value.next.startswith(f"rm -r {first.folder}")
