@@ -59,6 +59,9 @@ def _check_free(folder: Path) -> None:
 
     if folder.exists() and not (folder / artifacts.MANIFEST).is_file():
         raise UserError("folder", str(folder), "exists and is no artifact: it is not replaced", "--folder FOLDER")
+    above = next(part for part in folder.absolute().parents if part.exists())
+    if not above.is_dir():
+        raise UserError("folder", str(folder), f"{above} is a file", "--folder FOLDER")
 
 
 def _copy(made: Any, folder: Path) -> None:

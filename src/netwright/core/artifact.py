@@ -17,6 +17,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -176,6 +177,11 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(draft, path)
     except OSError as fault:
         raise disk_error(fault, path) from fault
+    except Exception as fault:  # safetensors tells a full disk by an exception of its own
+        told = re.search(r"\(os error (\d+)\)", str(fault))
+        if told is None:
+            raise
+        raise disk_error(OSError(int(told[1]), str(fault)), path) from fault
     finally:
         draft.unlink(missing_ok=True)
 

@@ -75,6 +75,8 @@ def load(artifact: Artifact) -> Any:
         model = onnx.load_model_from_string(bounded(path).read_bytes())
     except DecodeError as fault:
         raise refused(path, "ONNX", fault) from None
+    if not model.graph.node or not model.graph.output:  # an empty file is a valid message
+        raise refused(path, "ONNX", ValueError("it has no graph"))
     for message in _messages(model):
         if message.DESCRIPTOR.name == "TensorProto" and (message.data_location or message.external_data):
             raise UserError(

@@ -51,7 +51,15 @@ def save(model: Any, artifact: Artifact, draft: Path) -> None:
     openvino = extra("openvino", "the format openvino")
     shapes = {name: [-1, *(-1 if size is None else size for size in x["shape"])] for name, x in artifact.inputs.items()}
     model.reshape({name: openvino.PartialShape(shape) for name, shape in shapes.items()})
-    openvino.save_model(model, draft / FILE, compress_to_fp16=False)
+    try:
+        openvino.save_model(model, draft / FILE, compress_to_fp16=False)
+    except RuntimeError as fault:
+        if "iostream" not in str(fault):
+            raise
+        raise UserError(
+            "disk", str(draft.parent), "OpenVINO could not write its file: the disk may be full",
+            "free space, or set runs=FOLDER",
+        ) from None  # fmt: skip
 
 
 def load(artifact: Artifact) -> Any:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from netwright import export
 from netwright.core import artifact as artifacts
-from netwright.core import recipe, stats
+from netwright.core import recipe, stats, workload
 from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
 from netwright.core.run import progress
@@ -156,8 +156,10 @@ def certified(
 
 def carry(parent: Artifact, draft: Path) -> None:
     """Copy what a parent hands on: its workload and the files of its processor."""
+    if workload.FILE in parent.files:
+        workload.read(parent.folder)  # refused here where it is none
     for name in parent.files:
-        if name == "workload.json" or name in _named(parent.processor):
+        if name == workload.FILE or name in _named(parent.processor):
             (draft / name).parent.mkdir(parents=True, exist_ok=True)
             (draft / name).write_bytes(parent.path(name).read_bytes())
 

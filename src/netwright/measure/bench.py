@@ -85,6 +85,7 @@ def bench(
         )
     threads = threads_of(config)
     inputs = {batch: draw(task, batch, config.seed) for batch in config.batch}
+    works = [{batch: _work(artifact, batch) for batch in config.batch} for artifact in artifacts]
     stated = [_stated(artifact, threads) for artifact in artifacts]
     lanes = [(at, batch) for at in range(len(artifacts)) for batch in config.batch]
     about = {"threads": threads, "session": secrets.token_hex(4), "load_before": os.getloadavg()[0]}
@@ -109,7 +110,7 @@ def bench(
                 place: dict[str, Any] = {
                     "artifact": artifact.digest,
                     "device": HERE,
-                    "workload": _work(artifact, batch),
+                    "workload": works[at][batch],
                     "level": config.level,
                 }
                 place["conditions"] = {**conditions, "batch": batch}

@@ -60,6 +60,9 @@ def open_task(artifact: Artifact) -> Task:
     if "classes" in {field.name for field in dataclasses.fields(config)}:  # a count there, a list of names here
         section["classes"] = len(artifact.task["classes"])
     task = tasks.open_task(recipe.build(config, section, "task"))
+    stated_inputs = {name: (x.shape, x.dtype) for name, x in inputs_of(artifact).items()}
+    if stated_inputs != {name: (x.shape, x.dtype) for name, x in task.inputs.items()}:
+        raise _broken(artifact, f"its inputs are not those of the task {task.name}")
     if artifact.task.get("digest", task.digest) != task.digest:
         raise UserError(
             "task", task.name, "its data or settings are no longer those that this artifact was trained on",
