@@ -1,6 +1,7 @@
 """One map: the same results in the same order, here and over processes; the first fault ends it."""
 
 import os
+import time
 from functools import partial
 
 import pytest
@@ -29,6 +30,7 @@ def vanish(x: int) -> int:
 def touch(folder: str, x: int) -> None:
     if x == 0:
         raise ValueError("at once")
+    time.sleep(0.05)  # all of them would take 7 s: long enough for the fault to be heard on a busy machine
     open(f"{folder}/{x}", "w").close()
 
 
