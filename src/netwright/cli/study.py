@@ -63,7 +63,7 @@ def _view(found: Any) -> Any:
     table = Table(
         title=summary["title"] + (" (nothing has changed)" if found.reused else ""), title_justify="left", expand=True
     )
-    table.add_column("candidate", no_wrap=True)
+    table.add_column("candidate", min_width=12)
     shown = ("accuracy", "latency", "peak_memory", "size")
     for name in shown:
         table.add_column(report.title(name), justify="right", no_wrap=True)

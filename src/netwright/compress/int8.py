@@ -133,8 +133,8 @@ class _Examples:
 
         generator = torch.Generator().manual_seed(self._config.seed)
         for index in torch.randperm(self._task.size("train"), generator=generator)[: self._count]:
+            self._advance()  # before: nobody asks for what comes after the last
             yield {name: x.numpy() for name, x in self._task.batch("train", index[None]).inputs.items()}
-            self._advance()
 
 
 def _nncf() -> Any:

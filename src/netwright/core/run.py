@@ -30,7 +30,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
 
 from netwright import __version__
 from netwright.core import artifact, recipe
@@ -173,7 +174,7 @@ class Run:
 
     def note(self, message: str) -> None:
         """A message to the person and to log.txt."""
-        console.print(message, highlight=False, soft_wrap=True, markup=False)
+        console.print(message, highlight=False, soft_wrap=not console.is_terminal, markup=False)
         stamp = datetime.datetime.now().isoformat(timespec="seconds")
         try:
             with (self.folder / "log.txt").open("a", encoding="utf-8") as handle:
@@ -182,34 +183,78 @@ class Run:
             raise artifact.disk_error(fault, self.folder) from fault
 
 
+_showing: Progress | None = None
+
+
 @contextlib.contextmanager
 def progress(title: str, total: int | None, done: int = 0, unit: str = "") -> Iterator[Any]:
     """A progress bar with time left. Yields `advance(n=1, note="")`.
 
-    Without a terminal (a log file, CI) it prints a line now and then instead of drawing.
+    A bar within a bar stands below it, and above it once it has ended. Without a terminal (a log file, CI)
+    it prints a line now and then instead of drawing.
     """
+    global _showing
+    title = title[:1].upper() + title[1:]
     if not console.is_terminal:
         yield from _plain_progress(title, total, done)
         return
-    columns = (
+    outer = _showing
+    bar = outer or Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        _Count(),
+        _Left(),
         TextColumn("{task.fields[note]}", markup=False),
+        console=console,
+        refresh_per_second=4,
     )
-    with Progress(*columns, console=console, transient=False, refresh_per_second=4) as bar:
-        task = bar.add_task(title, total=total, completed=done, note="")
+    task = bar.add_task(title, total=total, completed=done, note="", unit=unit)
 
-        def advance(n: int = 1, note: str | None = None) -> None:
-            bar.advance(task, n)
-            if note is not None:
-                bar.update(task, note=note)
+    def advance(n: int = 1, note: str | None = None) -> None:
+        bar.advance(task, n)
+        if note is not None:
+            bar.update(task, note=note)
 
-        yield advance
+    with bar if outer is None else contextlib.nullcontext():
+        _showing = bar
+        try:
+            yield advance
+            if total is None:  # it was not known how much there was; now it is all of it
+                bar.update(task, total=max(1.0, bar.tasks[bar.task_ids.index(task)].completed))
+        finally:
+            _showing = outer
+            if outer is not None:
+                console.print(bar.make_tasks_table([bar.tasks[bar.task_ids.index(task)]]))
+                bar.remove_task(task)
+
+
+class _Count(ProgressColumn):
+    """`17/20 steps`."""
+
+    def render(self, task: Task) -> Text:
+        total = "" if task.total is None else f"/{task.total:.0f}"
+        return Text(f"{task.completed:.0f}{total} {task.fields['unit']}".rstrip(), style="progress.download")
+
+
+class _Left(ProgressColumn):
+    """The time left; the time it took once it is done."""
+
+    max_refresh = 0.5  # seconds; the estimate would flicker otherwise
+
+    def render(self, task: Task) -> Text:
+        if task.finished:
+            return Text(f"in {_clock(task.finished_time or 0.0)}", style="progress.elapsed")
+        if task.time_remaining is None:
+            return Text(f"{_clock(task.elapsed or 0.0)} so far", style="progress.elapsed")
+        return Text(f"{_clock(task.time_remaining)} left", style="progress.remaining")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes}:{rest:02}" if minutes else f"{rest} s"
 
 
 def _plain_progress(title: str, total: int | None, done: int) -> Iterator[Any]:
@@ -222,8 +267,8 @@ def _plain_progress(title: str, total: int | None, done: int) -> Iterator[Any]:
         now = time.monotonic()
         if now - last >= 10 and count > first:
             last = now
-            left = f", {(now - start) * (total - count) / (count - first):.0f} s left" if total else ""
-            console.print(f"{title}: {count}/{total or '?'}{left} {note or ''}".rstrip(), highlight=False, markup=False)
+            left = f"/{total}, {(now - start) * (total - count) / (count - first):.0f} s left" if total else ""
+            console.print(f"{title}: {count}{left} {note or ''}".rstrip(), highlight=False, markup=False)
 
     yield advance
 

@@ -23,6 +23,7 @@ from netwright.core import table
 from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
 from netwright.core.recipe import Range
+from netwright.core.run import progress
 
 if TYPE_CHECKING:
     from netwright.data.tasks import Task
@@ -100,7 +101,7 @@ def write(artifact: Artifact, format: str, task: Task, folder: Path, *, n: int =
     module = table.resolve(FORMATS, format, "export.format", "netwright.formats")
     return certified(
         folder,
-        lambda draft: module.write(artifact, task, draft),
+        lambda draft: _written(module, artifact, task, draft),
         artifact,
         task,
         n=n,
@@ -109,3 +110,9 @@ def write(artifact: Artifact, format: str, task: Task, folder: Path, *, n: int =
         precision=artifact.precision,
         made_by={"verb": "export", **module.SETTINGS},
     )
+
+
+def _written(module: Any, artifact: Artifact, task: Task, draft: Path) -> None:
+    with progress(f"exporting to {module.__name__.rsplit('.', maxsplit=1)[-1]}", 1) as advance:
+        module.write(artifact, task, draft)
+        advance()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def quality(artifact: Artifact, task: Task, split: Split = "test", threads: int = 1) -> tuple[Evaluation, Measurement]:
     """Run an artifact over a split: what was seen on every example, and the accuracy (Wilson's interval)."""
     runner = export.open(artifact, threads)
-    with progress(f"{artifact.format} {artifact.precision} on {split}", task.size(split)) as advance:
+    with progress(f"evaluating {artifact.format} {artifact.precision}", task.size(split)) as advance:
 
         def predict(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
             logits_BK = runner(inputs)

@@ -129,6 +129,10 @@ def warm(call: Call, limit: float, clock: Callable[[], float] = time.perf_counte
 def quantiles(rounds: Sequence[Floats], wanted: Sequence[float], level: float, seed: int = 0) -> list[Interval]:
     """Quantiles over all calls, with intervals from a bootstrap over rounds (Davison and Hinkley 1997, 3.8).
 
+    Every round counts alike, however many calls it had: a slow round has few, and would hardly be heard. So
+    it is what a call meets that comes at any moment, and agrees with `paired_ratio`: on a busy machine a
+    p50 over calls once said 0.3 ms where 11 of 20 rounds had taken 116 ms a call.
+
     Few rounds make percentile intervals too narrow; they are expanded as Hesterberg proposes
     (2015, https://doi.org/10.1080/00031305.2015.1089789, 4.2). Simulated with 20 rounds that differ twice as
     much as calls do, a 95 % interval held the median in 95 %, the p90 in 90 % and the p99 in 53 % of
@@ -137,15 +141,20 @@ def quantiles(rounds: Sequence[Floats], wanted: Sequence[float], level: float, s
     order = np.argsort(np.concatenate(rounds), kind="stable")
     sorted_N = np.concatenate(rounds)[order]
     round_N = np.repeat(np.arange(len(rounds)), [len(block) for block in rounds])[order]
+    share_N = 1 / np.array([len(block) for block in rounds])[round_N]
+
+    def weighted(share: Floats) -> Floats:
+        below_N = share.cumsum()
+        places_Q = np.searchsorted(below_N, np.array(wanted) * below_N[-1])
+        values_Q: Floats = sorted_N[np.minimum(places_Q, len(sorted_N) - 1)]
+        return values_Q
+
     answers_RQ = np.empty((RESAMPLES, len(wanted)))
     picks_RB = np.random.default_rng(seed).integers(0, len(rounds), (RESAMPLES, len(rounds)))
     for at, picks_B in enumerate(picks_RB):
-        weight_N = np.bincount(picks_B, minlength=len(rounds))[round_N].cumsum()
-        answers_RQ[at] = sorted_N[np.searchsorted(weight_N, np.array(wanted) * weight_N[-1])]
-    return [
-        _expanded(float(np.quantile(sorted_N, q, method="inverted_cdf")), answers_RQ[:, at], len(rounds), level)
-        for at, q in enumerate(wanted)
-    ]
+        answers_RQ[at] = weighted(np.bincount(picks_B, minlength=len(rounds))[round_N] * share_N)
+    values_Q = weighted(share_N)
+    return [_expanded(float(value), answers_RQ[:, at], len(rounds), level) for at, value in enumerate(values_Q)]
 
 
 def rate(rounds: Sequence[Floats], items: int, level: float, seed: int = 0) -> Interval:

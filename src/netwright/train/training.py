@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from netwright.core import artifact, table, workload
@@ -21,9 +23,9 @@ from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
 from netwright.core.measurement import Measurement, exact
 from netwright.core.recipe import Recipe, Section, plain
-from netwright.core.run import Run
+from netwright.core.run import Run, progress
 from netwright.data import TASKS
-from netwright.data.tasks import Task, open_task
+from netwright.data.tasks import Arrays, Evaluation, Task, open_task
 from netwright.hardware.detect import check_threads
 from netwright.hardware.power import Energy
 from netwright.models import MODELS, facts
@@ -123,7 +125,7 @@ def _train(recipe: Recipe, task: Task, model: nn.Module, run: Run, team: Team) -
     loop.draw_curves(run)
     model = network(recipe, task)  # the trained one may be spread over processes and devices
     model.load_state_dict(fitted.weights)
-    seen = task.evaluate(predictor(model, torch.device("cpu"), contextlib.nullcontext), "test")
+    seen = _tested(model, task)
     made = artifact.create(
         run.folder / "artifact",
         lambda draft: _fill(draft, model, task),
@@ -164,6 +166,19 @@ def _planned(run: Run, model: nn.Module, task: Task, config: Config, runs: Path)
     if not path.is_file():
         artifact.write_json(path, plan(model, task, config, runs))
     return [Measurement(**row) for row in artifact.read_json(path)]
+
+
+def _tested(model: nn.Module, task: Task) -> Evaluation:
+    """What the trained network answers on the test split."""
+    predict = predictor(model, torch.device("cpu"), contextlib.nullcontext)
+    with progress("Testing", task.size("test"), unit="examples") as advance:
+
+        def counted(inputs: Arrays) -> NDArray[np.float32]:
+            logits_BK = predict(inputs)
+            advance(len(logits_BK))
+            return logits_BK
+
+        return task.evaluate(counted, "test")
 
 
 def _fill(draft: Path, model: nn.Module, task: Task) -> None:

@@ -202,9 +202,9 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(capsys, monkeypatch)
             advance(note="fast")
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
-        "fetching: 3/10, 28 s left fast",
-        "fetching: 6/10, 16 s left fast",
-        "fetching: 9/10, 4 s left fast",
+        "Fetching: 3/10, 28 s left fast",
+        "Fetching: 6/10, 16 s left fast",
+        "Fetching: 9/10, 4 s left fast",
     ]
 
 
@@ -220,6 +220,6 @@ def test_progress_on_a_terminal_draws_a_bar_also_inside_another(monkeypatch):
             inner(2, note="almost")
         outer()
     text = screen.getvalue()
-    assert "inner" in text
+    assert "Inner" in text
     assert "3/3" in text
     assert "1/2" in text

@@ -237,6 +237,16 @@ def test_quantiles_of_anything_are_ordered_and_inside(rounds, level):
     assert 0 < speed.low <= speed.value <= speed.high
 
 
+def test_a_slow_round_counts_as_much_as_a_fast_one_of_many_calls():
+    slow, fast = [np.full(2, 0.116)] * 11, [np.full(300, 0.0003)] * 9
+    (middle,) = quantiles([*slow, *fast], [0.5], 0.95)
+    assert middle.value == 0.116
+    other = [np.full(1000, 0.00004)] * 20
+    (steady,) = quantiles(other, [0.5], 0.95)
+    medians = [np.array([np.median(block) for block in blocks]) for blocks in ([*slow, *fast], other)]
+    assert paired_ratio(*medians, 0.95).value == pytest.approx(middle.value / steady.value)
+
+
 def test_student():
     for level, freedom, expected in [(0.95, 1, 12.706), (0.95, 2, 4.303), (0.95, 9, 2.262), (0.99, 4, 4.604)]:
         assert t_value(level, freedom) == pytest.approx(expected, abs=2e-3)
