@@ -22,17 +22,17 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from netwright.core import recipe
 from netwright.core.error import UserError
 from netwright.core.recipe import Range
 from netwright.core.run import progress
-from netwright.data import sources, tasks
+from netwright.data import sources
 from netwright.data.augment import Augmentation, cut_out, rotate, shift_and_flip
 from netwright.data.holdout import hold_out
 from netwright.data.prepared import prepared
-from netwright.data.tasks import Batch, Evaluation, Input, Predict, Split
+from netwright.data.tasks import Batch, Classification, Input, Split
 
 VERSION = 1
 """Raised whenever the same source and settings begin to give other batches."""
@@ -86,7 +86,7 @@ _DATA = {
 }
 
 
-class ImageTask:
+class ImageTask(Classification):
     """A `tasks.Task`. `images_NCHW` and `labels_N` hold all examples, `rows` says which belong to a split."""
 
     def __init__(self, config: Config, source: str, images_NCHW: Tensor, labels_N: Tensor, tests: int) -> None:
@@ -132,15 +132,6 @@ class ImageTask:
             x_BCHW = rotate(x_BCHW, self.augmentation, generator)
             x_BCHW = cut_out(x_BCHW, self.augmentation, generator)
         return Batch({"image": x_BCHW}, self.labels_N[rows_B])
-
-    def loss(self, model: nn.Module, batch: Batch, smoothing: float = 0.0) -> Tensor:
-        return tasks.classification_loss(model, batch, smoothing)
-
-    def evaluate(self, predict: Predict, split: Split, batch: int = 500) -> Evaluation:
-        return tasks.evaluate_classification(self, predict, split, batch)
-
-    def example(self, batch: int = 1) -> dict[str, Tensor]:
-        return self.batch("validation", torch.arange(batch) % self.size("validation")).inputs
 
     def write_processor(self, folder: Path) -> None:
         """`processor` says it all; no file is needed."""

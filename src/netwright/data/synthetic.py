@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from netwright.core import recipe
 from netwright.core.recipe import Range
-from netwright.data.tasks import Batch, Evaluation, Input, Predict, Split, classification_loss, evaluate_classification
+from netwright.data.tasks import Batch, Classification, Input, Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Config:
     seed: Annotated[int, Range(0, 2**31)] = 0
 
 
-class SyntheticTask:
+class SyntheticTask(Classification):
     """A `Task` in memory. Augmentation is a little noise, so that resuming exactly is put to the test."""
 
     def __init__(self, config: Config) -> None:
@@ -72,15 +72,6 @@ class SyntheticTask:
             noise_BCHW = torch.randn(inputs["image"].shape, generator=generator)
             inputs["image"] = inputs["image"] + 0.1 * self.config.noise * noise_BCHW
         return Batch(inputs, data.labels_B[indices_B])
-
-    def loss(self, model: nn.Module, batch: Batch, smoothing: float = 0.0) -> Tensor:
-        return classification_loss(model, batch, smoothing)
-
-    def evaluate(self, predict: Predict, split: Split, batch: int = 500) -> Evaluation:
-        return evaluate_classification(self, predict, split, batch)
-
-    def example(self, batch: int = 1) -> dict[str, Tensor]:
-        return self.batch("validation", torch.arange(batch) % self.size("validation")).inputs
 
     def write_processor(self, folder: Path) -> None:
         """Nothing to write: the inputs are what they are."""

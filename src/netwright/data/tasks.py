@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 import torch
@@ -113,17 +113,29 @@ def in_order(task: Task, split: Split, batch: int) -> Iterator[Batch]:
         yield task.batch(split, indices_B)
 
 
-def classification_loss(model: nn.Module, batch: Batch, smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy of `model(**inputs)`, which answers logits_BK."""
-    logits_BK = model(**batch.inputs)
-    return nn.functional.cross_entropy(logits_BK.float(), batch.labels_B, label_smoothing=smoothing)
+class Classification:
+    """What all tasks share whose models answer logits_BK: cross-entropy, and accuracy on every example.
 
+    A task adds `size`, `batch` and what describes its data.
+    """
 
-def evaluate_classification(task: Task, predict: Predict, split: Split, batch: int) -> Evaluation:
-    """Run `predict` over a split and keep correctness and loss of every example."""
-    correct, losses = [], []
-    for part in in_order(task, split, batch):
-        logits_BK = torch.from_numpy(predict({name: x.numpy() for name, x in part.inputs.items()})).float()
-        correct.append((logits_BK.argmax(1) == part.labels_B).numpy())
-        losses.append(nn.functional.cross_entropy(logits_BK, part.labels_B, reduction="none").numpy())
-    return Evaluation(np.concatenate(correct), np.concatenate(losses))
+    size: Callable[[Split], int]
+    batch: Callable[..., Batch]
+
+    def loss(self, model: nn.Module, batch: Batch, smoothing: float = 0.0) -> Tensor:
+        """Mean cross-entropy of `model(**inputs)`."""
+        logits_BK = model(**batch.inputs)
+        return nn.functional.cross_entropy(logits_BK.float(), batch.labels_B, label_smoothing=smoothing)
+
+    def evaluate(self, predict: Predict, split: Split, batch: int = 500) -> Evaluation:
+        """Run `predict` over a split in order and keep correctness and loss of every example."""
+        correct, losses = [], []
+        for part in in_order(cast(Task, self), split, batch):
+            logits_BK = torch.from_numpy(predict({name: x.numpy() for name, x in part.inputs.items()})).float()
+            correct.append((logits_BK.argmax(1) == part.labels_B).numpy())
+            losses.append(nn.functional.cross_entropy(logits_BK, part.labels_B, reduction="none").numpy())
+        return Evaluation(np.concatenate(correct), np.concatenate(losses))
+
+    def example(self, batch: int = 1) -> dict[str, Tensor]:
+        """The first validation examples, repeated where there are fewer."""
+        return self.batch("validation", torch.arange(batch) % self.size("validation")).inputs

@@ -22,17 +22,17 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from netwright.core import artifact, recipe
 from netwright.core.error import UserError
 from netwright.core.recipe import Range
 from netwright.core.run import progress
-from netwright.data import sources, tasks
+from netwright.data import sources
 from netwright.data.encoder import SPECIAL, UNKNOWN, Encoder, words
 from netwright.data.holdout import hold_out
 from netwright.data.prepared import prepared
-from netwright.data.tasks import Batch, Evaluation, Input, Predict, Split
+from netwright.data.tasks import Batch, Classification, Input, Split
 
 VERSION = 1
 """Raised whenever the same source and settings begin to give other batches."""
@@ -57,7 +57,7 @@ class Config:
     """Share of words that training replaces by the unknown word."""
 
 
-class TextTask:
+class TextTask(Classification):
     """A `tasks.Task`. Review n's words are `ids[starts[n] : starts[n + 1]]`, in the encoder's ids."""
 
     classes: tuple[str, ...] = ("disliked", "liked")
@@ -104,15 +104,6 @@ class TextTask:
         """All words of one example, those outside the vocabulary too."""
         row = int(self.rows[split][index])
         return [self._raw_words[i] for i in self._raw_ids[self.starts_N[row] : self.starts_N[row + 1]].tolist()]
-
-    def loss(self, model: nn.Module, batch: Batch, smoothing: float = 0.0) -> Tensor:
-        return tasks.classification_loss(model, batch, smoothing)
-
-    def evaluate(self, predict: Predict, split: Split, batch: int = 500) -> Evaluation:
-        return tasks.evaluate_classification(self, predict, split, batch)
-
-    def example(self, batch: int = 1) -> dict[str, Tensor]:
-        return self.batch("validation", torch.arange(batch) % self.size("validation")).inputs
 
     def write_processor(self, folder: Path) -> None:
         """Write the vocabulary, so that a deployment can encode text (`Encoder.read`)."""
