@@ -93,6 +93,7 @@ def near_copies(
 
 
 def empties(places: Places, empty_N: NDArray[np.bool_], method: str) -> Finding:
+    """Examples with nothing in them: images of one colour, texts without a word."""
     found = np.flatnonzero(empty_N)
     return Finding("empties", len(found), method, tuple(places.labelled(n) for n in found[:SHOWN]))
 

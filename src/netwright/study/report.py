@@ -189,11 +189,13 @@ def _known(quantity: str, rows: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def title(quantity: str) -> str:
+    """What a column is called."""
     names = {"latency": "latency p50", "latency_p99": "latency p99", "accuracy_change": "change of accuracy"}
     return names.get(quantity, quantity.replace("_", " "))
 
 
 def value(one: Mapping[str, Any]) -> str:
+    """A figure with its unit; a change of accuracy in points."""
     if one["quantity"] == "accuracy_change":
         return f"{100 * one['value']:+.2f} pt"
     return readable(one["value"], one["unit"])

@@ -282,6 +282,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 
 
 def part(batch: Batch, where: slice) -> Batch:
+    """Some of the examples of a batch."""
     if where == slice(0, len(batch.labels_B)):
         return batch
     return Batch({name: x[where] for name, x in batch.inputs.items()}, batch.labels_B[where])
