@@ -71,4 +71,6 @@ def _view(found: Any) -> Any:
         figures = [row["figures"][name] for name in shown]
         cells = [Text.assemble(report.value(one), "\n", (report.interval(one), "dim")) for one in figures]
         table.add_row(Text.assemble(row["label"], ("\non the front" if row["on_front"] else "", "green")), *cells)
-    return Group(table, *summary["verdict"], f"Report: {found.report.resolve().as_uri()}", f"        {found.report}")
+    # never wrapped, so that a terminal makes it a link
+    places = Text(f"Report: {found.report.resolve().as_uri()}\n        {found.report}", no_wrap=True, overflow="ignore")
+    return Group(table, *summary["verdict"], places)

@@ -47,6 +47,7 @@ _STYLE = {
     "grid.color": LINE,
     "grid.linewidth": 0.8,
     "text.color": INK,
+    "text.parse_math": False,
     "xtick.color": LINE,
     "ytick.color": LINE,
     "xtick.labelcolor": MUTED,

@@ -49,7 +49,7 @@ def place(axis: Any, points: Sequence[tuple[float, float, str, bool]], ink: str,
         axis.annotate(
             text, axis.transData.inverted().transform((x, y)), xytext=offset, textcoords="offset points",
             ha="center", va="center", fontsize=8.5, color=ink if must else muted, linespacing=1.05, zorder=5,
-            arrowprops=leader if radius > _RADII_PT[1] else None,
+            arrowprops=leader if radius > _RADII_PT[1] or _stray(box, (x, y), at) else None,
             bbox={"facecolor": paper, "alpha": 0.8, "linewidth": 0, "pad": 0.6},
         )  # fmt: skip
 
@@ -60,6 +60,15 @@ def _around(point: tuple[float, float], radius: float, angle: float, size: tuple
     dx, dy = math.cos(angle), math.sin(angle)
     middle_x, middle_y = x + dx * (radius + width / 2), y + dy * (radius + height / 2)
     return (middle_x - width / 2, middle_y - height / 2, middle_x + width / 2, middle_y + height / 2)
+
+
+def _stray(box: Box, own: tuple[float, float], points: Sequence[tuple[float, ...]]) -> bool:
+    """Whether a label stands as near to another point as to its own, so that a reader may take it for that one's."""
+
+    def away(x: float, y: float) -> float:
+        return math.hypot(max(box[0] - x, 0.0, x - box[2]), max(box[1] - y, 0.0, y - box[3]))
+
+    return any(away(*other) < 1.3 * away(*own) for other in points if other != own)
 
 
 def _cost(box: Box, taken: Sequence[Box], edge: Box) -> float:

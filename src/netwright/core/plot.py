@@ -293,4 +293,4 @@ def _quantity_axis(axis: Any, which: str, quantity: str, shown: Sequence[Measure
 
 
 def _title(quantity: str) -> str:
-    return quantity.replace("_", " ").capitalize()
+    return "FLOPs" if quantity == "flops" else quantity.replace("_", " ").capitalize()

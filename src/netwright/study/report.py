@@ -6,6 +6,7 @@ stage: what it shows was measured or predicted before.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ import jinja2
 from markupsafe import Markup
 
 from netwright.core import artifact, plot
-from netwright.core.measurement import QUANTITIES, Measurement, readable
+from netwright.core.measurement import Measurement, readable
 from netwright.core.recipe import Recipe, plain
 from netwright.core.run import environment
 from netwright.export import verify
 from netwright.hardware import detect
+from netwright.study import verdict
 from netwright.study.pareto import Candidate, front, undecided
 from netwright.train.training import Trained
 
@@ -37,14 +39,15 @@ def summarize(
     """Everything in the report, as it stands in report.json."""
     config = recipe["study"]
     best = front(candidates, config.objectives)
-    rows = [_row(candidate, candidate in best, config.max_drop) for candidate in candidates]
+    chosen = verdict.choose(best, config.max_drop)
     machine = detect.detect()
     return {
         "title": f"{recipe['task'].name}: {recipe['model'].name}",
-        "verdict": _verdict(rows, candidates, config),
+        "verdict": verdict.sentences(candidates, best, config.max_drop),
+        "choice": chosen.label if chosen else None,
         "objectives": list(config.objectives),
         "max_drop": config.max_drop,
-        "candidates": rows,
+        "candidates": [_row(candidate, candidate in best, config.max_drop) for candidate in candidates],
         "front": [candidate.label for candidate in best],
         "undecided": [plain(pair) for pair in undecided(candidates, config.objectives)],
         "predictions": [plain(row) for row in predictions],
@@ -77,17 +80,17 @@ def write(
     artifact.write_json(folder / JSON, summary)
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("netwright.study"),
-        autoescape=jinja2.select_autoescape(["html", "j2"], default=True),
+        autoescape=jinja2.select_autoescape(["html"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters.update(title=title, value=value, interval=interval, share=lambda x: f"{100 * x:.2f} %")
-    templates.globals.update(quantities=QUANTITIES, columns=[c for c in COLUMNS if _known(c, summary["candidates"])])
-    page = templates.get_template("report.html").render(s=summary, plots={k: Markup(v) for k, v in figures.items()})
-    _text(folder / HTML, page)
-    templates.autoescape = False
-    _text(folder / MARKDOWN, templates.get_template("report.md").render(s=summary))
+    templates.filters.update(title=title, value=value, interval=interval, share=share, cell=cell, readable=readable)
+    known = [c for c in COLUMNS if any(c in row["figures"] for row in summary["candidates"])]
+    about = {"s": summary, "columns": known, "devices": by_device(summary["predictions"])}
+    plots = {name: Markup(svg) for name, svg in figures.items()}
+    _text(folder / HTML, templates.get_template("report.html").render(**about, plots=plots))
+    _text(folder / MARKDOWN, templates.get_template("report.md").render(**about))
 
 
 def _figures(
@@ -99,14 +102,10 @@ def _figures(
     points = [plot.Point(label=c.label, figures=c.figures, on_front=c.label in summary["front"]) for c in candidates]
     other = next((name for name in summary["objectives"] if name != "accuracy"), "latency")
     figures = {"front": plot.svg_text(plot.front(points, other, "accuracy"), f"accuracy against {other}")}
-    found = {
-        f"{row['device']} {row['precision'].upper()}": next(m for m in row["measurements"] if m.quantity == "latency")
-        for row in predictions
-        if row["measurements"] and row["batch"] == predictions[0]["batch"]
-    }
-    if found:
+    nearest = _soonest(predictions)
+    if nearest:
         here = {f"here: {c.label}": c.figures["latency"] for c in candidates if c.label in summary["front"]}
-        figures["devices"] = plot.svg_text(plot.bars({**here, **found}), "latency here, and predicted elsewhere")
+        figures["devices"] = plot.svg_text(plot.bars({**here, **nearest}), "latency here, and predicted elsewhere")
     rows = _metrics(trained.folder)
     if rows:
         figures["training"] = plot.svg_text(plot.curves(rows), "training curves")
@@ -115,9 +114,41 @@ def _figures(
     return figures
 
 
+def _soonest(predictions: Sequence[Mapping[str, Any]]) -> dict[str, Measurement]:
+    """Of each device the precision that answers soonest, at the smallest batch: more would not be read."""
+    found: dict[str, Measurement] = {}
+    names: dict[str, str] = {}
+    smallest = min((row["batch"] for row in predictions), default=1)
+    for row in predictions:
+        device = row["device"]
+        for one in row["measurements"] if row["batch"] == smallest else ():
+            if one.quantity == "latency" and (device not in found or one.value < found[device].value):
+                found[device], names[device] = one, f"{device} {row['precision'].upper()}"
+    return {names[device]: one for device, one in found.items()}
+
+
+def by_device(predictions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Predictions as a table: latency at the smallest batch and throughput at the largest, by precision.
+
+    `heads` are (quantity, batch, precision); `rows` hold a device and, for each head, a measurement, a
+    refusal in words, or None.
+    """
+    batches = sorted({row["batch"] for row in predictions})
+    precisions = list(dict.fromkeys(row["precision"] for row in predictions))
+    ends = (("latency", batches[0]), ("throughput", batches[-1])) if batches else ()
+    heads = [(quantity, batch, precision) for quantity, batch in ends for precision in precisions]
+    cells: dict[tuple[str, str, int, str], Any] = {}
+    for row in predictions:
+        for quantity, _ in ends:
+            found = next((one for one in row["measurements"] if one["quantity"] == quantity), row["refused"])
+            cells[row["device"], quantity, row["batch"], row["precision"]] = found
+    devices = dict.fromkeys(row["device"] for row in predictions)
+    return {"heads": heads, "rows": [(device, [cells.get((device, *head)) for head in heads]) for device in devices]}
+
+
 def _row(candidate: Candidate, on_front: bool, max_drop: float) -> dict[str, Any]:
     certificate = verify.read(candidate.artifact)
-    change = candidate.figures["accuracy_change"]
+    about = candidate.figures["latency"].conditions
     return {
         "label": candidate.label,
         "artifact": candidate.artifact.digest,
@@ -125,72 +156,30 @@ def _row(candidate: Candidate, on_front: bool, max_drop: float) -> dict[str, Any
         "made_by": candidate.artifact.made_by.get("verb"),
         "parents": list(candidate.artifact.parents),
         "precision": candidate.artifact.precision,
-        "executed": candidate.figures["latency"].conditions["executed"],
+        "executed": about["executed"],
+        "settled": about.get("settled", True),
         "figures": {name: plain(one) for name, one in candidate.figures.items()},
         "on_front": on_front,
-        "within_limit": True if change.low >= -max_drop else False if change.high < -max_drop else None,
+        "within_limit": verdict.within(candidate.figures["accuracy_change"], max_drop),
         "certificate": plain(certificate) if certificate else None,
     }
 
 
-def _verdict(rows: Sequence[Mapping[str, Any]], candidates: Sequence[Candidate], config: Any) -> list[str]:
-    """What the measurements allow to say, in sentences."""
-    kept = [c for c, row in zip(candidates, rows, strict=True) if row["on_front"] and row["within_limit"]]
-    limit = f"{100 * config.max_drop:g} points"
-    said = []
-    if not kept:
-        said.append(f"No candidate on the front is shown to lose at most {limit} of accuracy.")
-    else:
-        fastest = min(kept, key=lambda c: c.figures["latency"].value)
-        ties = {
-            x
-            for pair in undecided(kept, ["latency"])
-            for x in (pair.first, pair.second)
-            if fastest.label in (pair.first, pair.second)
-        }
-        tied = sorted(ties - {fastest.label})
-        text = (
-            f"{fastest.label} answers in {fastest.figures['latency']} and is shown to lose at most {limit} of accuracy"
-        )
-        said.append(text + (f"; its latency cannot be told from that of {', '.join(tied)}." if tied else "."))
-        reference = candidates[0]
-        if fastest is not reference:
-            from netwright.measure.bench import compare
-
-            ratio = compare(reference.figures["latency"], fastest.figures["latency"])
-            size = reference.figures["size"].value / fastest.figures["size"].value
-            change = fastest.figures["accuracy_change"]
-            said.append(
-                f"Against {reference.label} it is {ratio.value:.1f}x as fast [{ratio.low:.1f}, {ratio.high:.1f}] and "
-                f"{size:.1f}x as small; accuracy changes by {100 * change.value:+.2f} points "
-                f"[{100 * change.low:+.2f}, {100 * change.high:+.2f}]."
-            )
-    unknown = [row["label"] for row in rows if row["within_limit"] is None]
-    if unknown:
-        said.append(f"Whether {', '.join(unknown)} stays within {limit} cannot be said from this test set.")
-    return said
-
-
 def _conditions(candidates: Sequence[Candidate]) -> dict[str, Any]:
     seen = candidates[0].figures["latency"].conditions
-    load = [c.figures["latency"].conditions.get("load", {}) for c in candidates]
-    return {"threads": seen.get("threads"), "batch": seen.get("batch"), "load": load[0] if load else None}
+    largest = candidates[0].figures["throughput"].conditions if "throughput" in candidates[0].figures else seen
+    load = {name: seen.get(name) for name in ("load_before", "load_after")}
+    return {"threads": seen.get("threads"), "batch": seen.get("batch"), "largest_batch": largest.get("batch"), **load}
 
 
 def _metrics(folder: Path) -> list[dict[str, Any]]:
-    import json
-
     path = folder / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-
-
-def _known(quantity: str, rows: Sequence[Mapping[str, Any]]) -> bool:
-    return any(quantity in row["figures"] for row in rows)
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
 
 def title(quantity: str) -> str:
     """What a column is called."""
-    names = {"latency": "latency p50", "latency_p99": "latency p99", "accuracy_change": "change of accuracy"}
+    names = {"latency": "latency p50", "latency_p99": "latency p99", "accuracy_change": "change", "flops": "FLOPs"}
     return names.get(quantity, quantity.replace("_", " "))
 
 
@@ -204,11 +193,24 @@ def value(one: Mapping[str, Any]) -> str:
 def interval(one: Mapping[str, Any]) -> str:
     """An interval with its unit said once: 37.7–39.7 µs."""
     if one["low"] == one["high"]:
-        return "exact"
+        return "the reference" if one["quantity"] == "accuracy_change" else "exact"
     if one["quantity"] == "accuracy_change":
         return f"{100 * one['low']:+.2f} to {100 * one['high']:+.2f}"
-    (low, unit), (high, same) = (readable(one[end], one["unit"]).rsplit(" ", 1) for end in ("low", "high"))
-    return f"{low}–{high} {unit}" if unit == same else f"{low} {unit} to {high} {same}"
+    ends = [readable(one[end], one["unit"]) for end in ("low", "high")]
+    (low, _, unit), (high, _, same) = (end.partition(" ") for end in ends)
+    if ends[0] == ends[1]:
+        return ends[0]
+    return f"{low}–{high} {unit}".rstrip() if unit == same else f"{ends[0]} to {ends[1]}"
+
+
+def share(fraction: float) -> str:
+    """A fraction in percent."""
+    return readable(fraction, "fraction")
+
+
+def cell(text: Any) -> str:
+    """Text as it may stand in a Markdown table: no bar, line break or tag of it takes effect."""
+    return " ".join(str(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())
 
 
 def _text(path: Path, text: str) -> None:
