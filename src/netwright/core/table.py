@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -54,11 +55,21 @@ def extra(package: str, what_for: str) -> ModuleType:
     except ModuleNotFoundError as missing:
         if missing.name is None or package.split(".", maxsplit=1)[0] != missing.name.split(".")[0]:
             raise
-        name = _EXTRA_OF[package.split(".", maxsplit=1)[0]]
-        raise UserError(
-            "extra", name, f"{what_for} needs the package {package}, which is not installed",
-            f"pip install 'netwright[{name}]'",
-        ) from None  # fmt: skip
+        raise _missing(package, what_for) from None
+
+
+def need(package: str, what_for: str) -> None:
+    """Refuse as `extra` does, without importing: that takes seconds, and some packages write files then."""
+    if importlib.util.find_spec(package) is None:
+        raise _missing(package, what_for)
+
+
+def _missing(package: str, what_for: str) -> UserError:
+    name = _EXTRA_OF[package.split(".", maxsplit=1)[0]]
+    return UserError(
+        "extra", name, f"{what_for} needs the package {package}, which is not installed",
+        f"pip install 'netwright[{name}]'",
+    )  # fmt: skip
 
 
 def _entry_points(group: str) -> dict[str, importlib.metadata.EntryPoint]:

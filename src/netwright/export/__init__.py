@@ -10,7 +10,6 @@ measures that runtime.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,8 +80,7 @@ def check_source(artifact: Artifact, format: str) -> None:
     if format not in table.names(FORMATS, "netwright.formats"):
         table.resolve(FORMATS, format, "export.format", "netwright.formats")
     for package in PACKAGES.get(format, ()):
-        if importlib.util.find_spec(package) is None:
-            table.extra(package, f"the format {format}")
+        table.need(package, f"the format {format}")
     if artifact.format != "torch":
         raise UserError(
             "artifact", artifact.name, 'only an artifact of format "torch" is exported',

@@ -125,12 +125,12 @@ def check(recipe: Recipe, runs: Path) -> list[Device]:
         )  # fmt: skip
     for package in {"openvino": ("openvino",), "onnx": ("onnx", "onnxscript", "onnxruntime"), "program": ()}.items():
         for name in package[1] if package[0] in config.formats else ():
-            table.extra(name, f'study.formats "{package[0]}"')
+            table.need(name, f'study.formats "{package[0]}"')
     if "compress" in recipe:
-        table.extra("nncf", "INT8 quantization")
-    table.extra("matplotlib", "the report")
+        table.need("nncf", "INT8 quantization")
+    table.need("matplotlib", "the report")
     if config.where == "ray":
-        table.extra("ray", 'study.where = "ray"')
+        table.need("ray", 'study.where = "ray"')
     table.resolve(PREDICTORS, config.predictor, "study.predictor", "netwright.predictors")
     bench.threads_of(recipe["bench"])
     devices = [_device(name) for name in config.devices]

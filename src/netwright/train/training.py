@@ -66,7 +66,7 @@ def prepare(recipe: Recipe) -> tuple[Task, nn.Module]:
     check_threads("train.threads", config.threads)
     alerts.check(config.alerts)
     for name in config.mirrors:
-        table.extra(name, f'train.mirrors "{name}"')
+        table.need(name, f'train.mirrors "{name}"')
     task = open_task(recipe["task"])
     fits(config, task)
     model = network(recipe, task)

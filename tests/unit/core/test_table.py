@@ -40,6 +40,16 @@ def test_a_missing_extra_is_named(monkeypatch):
         table.extra("openvino", "an export")
 
 
+def test_a_package_can_be_asked_for_without_being_imported(monkeypatch, tmp_path):
+    (tmp_path / "matplotlib.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "matplotlib", raising=False)
+    table.need("matplotlib", "a figure")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UserError, match=r"pip install 'netwright\[plot\]'"):
+        table.need("matplotlib", "a figure")
+
+
 def test_a_package_that_is_broken_is_no_missing_extra(monkeypatch, tmp_path):
     (tmp_path / "nncf.py").write_text("import a_module_that_is_nowhere")
     monkeypatch.syspath_prepend(tmp_path)
