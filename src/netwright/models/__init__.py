@@ -1,5 +1,13 @@
 """What learns: readable networks, one file each, and the table of them."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 MODELS = {
     "mlp": "netwright.models.mlp",
     "cnn": "netwright.models.cnn",
@@ -10,3 +18,12 @@ MODELS = {
 
 `inputs` is the task's `inputs`, `classes` the number of classes; the module answers logits_BK.
 """
+
+
+@runtime_checkable
+class FromData(Protocol):
+    """A network some of whose first weights are taken from training examples."""
+
+    def initialize(self, inputs: Mapping[str, Tensor]) -> None:
+        """Set those weights; `inputs` are named as the network's own, unaugmented."""
+        ...

@@ -41,6 +41,8 @@ class Config:
     lr: Annotated[float, Range(0, 1000)] = 1e-3
     momentum: Annotated[float, Range(0, 0.9999)] = 0.9
     """Of SGD (Nesterov's); Adam has its own (0.9, 0.999)."""
+    bias_lr: Annotated[float, Range(0, 1000)] = 1.0
+    """Learning rate of vectors (biases, normalization), as a multiple of `lr`."""
     weight_decay: Annotated[float, Range(0, 10)] = 0.01
     """Of matrices and convolutions only; biases and normalization have none."""
     schedule: ScheduleName = "cosine"
@@ -113,7 +115,7 @@ class Training:
         seed_device(team.device, mix(config.seed, "step", step, team.rank))
         rate = config.lr * factor(config.schedule, step, self.total_steps, config.warmup) if lr is None else lr
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         indices_B = self.batch_indices(step)
         batch = part(self.task.batch("train", indices_B, generator), team.share(indices_B))
         self.wrapped.train()
@@ -223,8 +225,8 @@ def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum, Adam or AdamW; vectors (biases, norms) get no weight decay."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay, "scale": 1.0},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0, "scale": config.bias_lr},
     ]
     groups = [group for group in groups if group["params"]]
     if config.optimizer == "sgd":

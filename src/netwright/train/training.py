@@ -28,7 +28,7 @@ from netwright.data import TASKS
 from netwright.data.tasks import Arrays, Evaluation, Task, open_task
 from netwright.hardware.detect import check_threads
 from netwright.hardware.power import Energy
-from netwright.models import MODELS, facts
+from netwright.models import MODELS, FromData, facts
 from netwright.models.load import save_model
 from netwright.train import alerts, loop
 from netwright.train.memory import peak_bytes
@@ -38,6 +38,8 @@ from netwright.train.step import Config, choose_device, fits, mix, predictor
 
 SECTIONS: dict[str, Section] = {"task": TASKS, "model": MODELS, "train": Config}
 """What a training recipe may hold."""
+SEEN = 5000
+"""Training examples that a network may be initialized from."""
 NO_EFFECT = ("mirrors", "alerts", "checkpoint_seconds", "memory_gb", "plateau")
 """Settings of [train] that do not change the result, and so are no part of a run's key."""
 
@@ -70,6 +72,8 @@ def prepare(recipe: Recipe) -> tuple[Task, nn.Module]:
     task = open_task(recipe["task"])
     fits(config, task)
     model = network(recipe, task)
+    if isinstance(model, FromData):
+        model.initialize(task.batch("train", torch.arange(min(SEEN, task.size("train")))).inputs)
     try:
         facts.trace(model, task.example(1))
     except RuntimeError as fault:
