@@ -70,6 +70,8 @@ def _view(name: str, work: Any, predictions: list[Any], refused: list[tuple[str,
     from rich.table import Table
     from rich.text import Text
 
+    from netwright.core.measurement import readable
+
     table = Table("device", "latency", "throughput", "reckoned", box=None, pad_edge=False)
     notes: dict[str, int] = {}
     for latency, throughput in zip(predictions[::2], predictions[1::2], strict=True):
@@ -80,8 +82,8 @@ def _view(name: str, work: Any, predictions: list[Any], refused: list[tuple[str,
     lines = [f"[{number}] {note}" for note, number in notes.items()]
     lines += [f"{device}: not predicted, {why}" for device, why in refused]
     lines.append(
-        f"Predicted by an uncalibrated roofline, not measured. [low, high] is meant to hold {level} of models, as it"
+        f"Predicted by an uncalibrated roofline, not measured. [low–high] is meant to hold {level} of models, as it"
         " did on known devices; a device or a runtime of another kind can lie outside."
     )
-    title = f"{name}: {work.flops:.3g} FLOP, {work.parameters:,} parameters, batch {work.batch}"
+    title = f"{name}: {readable(work.flops, 'FLOP')}, {work.parameters:,} parameters, batch {work.batch}"
     return Group(title, "", table, "", *map(Text, lines))

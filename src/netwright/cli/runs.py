@@ -13,7 +13,7 @@ from netwright.cli import Answer
 from netwright.core import artifact
 from netwright.core.artifact import Artifact
 from netwright.core.error import UserError, did_you_mean
-from netwright.core.measurement import Measurement, better, in_result
+from netwright.core.measurement import Measurement, better, in_result, readable, span, words
 from netwright.core.recipe import plain
 from netwright.core.run import state
 
@@ -140,12 +140,10 @@ def _show(told: Told, runs: Path) -> Answer:
     }  # fmt: skip
     measured = _table("quantity", "value", "interval", "n", "source", "of")
     for m in told.measurements:
-        low, high = str(m).partition(" [")[2].rstrip("]").split(", ")
         of = names.get(m.artifact or "", m.artifact or "")
-        value = str(m).partition(" [")[0]
-        measured.add_row(
-            m.quantity, value, f"{low} to {high}", str(m.n), m.source, " on ".join(filter(None, (of, m.device)))
-        )
+        interval = span(m.low, m.high, m.unit) if m.low < m.high else "exact"
+        place = " on ".join(filter(None, (of, m.device)))
+        measured.add_row(words(m.quantity), readable(m.value, m.unit), interval, str(m.n), m.source, place)
     made = _table("artifact", "made from")
     for one in lineage:
         ancestors = [f"{a['name']}{' in ' + a['run'] if a['run'] else ''}" for a in one["ancestors"]]
@@ -246,5 +244,5 @@ def _table(*columns: str) -> Any:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for at, column in enumerate(columns):
-        table.add_column(column, overflow="fold", no_wrap=False, min_width=8 if at else 12)
+        table.add_column(column, overflow="fold", no_wrap=False, min_width=6 if at else 15)
     return table

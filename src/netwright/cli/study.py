@@ -33,23 +33,24 @@ def main(args: argparse.Namespace) -> Answer:
 
 
 def _dry_run(recipe: Any, runs: Path) -> Answer:
+    from rich.console import Group
+
+    from netwright.cli.train import plan_view
     from netwright.study import study
     from netwright.train import training
     from netwright.train.plan import plan
 
-    devices = study.check(recipe, runs)
+    devices = [device.name for device in study.check(recipe, runs)]
     task, model = training.prepare(recipe)
     planned = plan(model, task, recipe["train"], runs)
-    formats = recipe["study"].formats
-    labels = ["PyTorch FP32", *(f"{f} {p}" for f in formats for p in ("FP32", "INT8")[: 1 + ("compress" in recipe)])]
-    view = "\n".join(
-        [
-            "Would train: " + "; ".join(f"{m.quantity.replace('_', ' ')} {m}" for m in planned),
-            f"Would measure here: {', '.join(labels)}",
-            f"Would predict for: {', '.join(d.name for d in devices) or 'no other device'}",
-        ]
+    labels = study.labels(recipe)
+    lines = [
+        f"Would measure here: {', '.join(labels)}",
+        f"Would predict for: {', '.join(devices) or 'no other device'}",
+    ]
+    return Answer(
+        {"plan": planned, "candidates": labels, "devices": devices}, Group(plan_view(planned, recipe.path), *lines)
     )
-    return Answer({"plan": planned, "candidates": labels, "devices": [d.name for d in devices]}, view)
 
 
 def _view(found: Any) -> Any:

@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> Answer:
     if args.dry_run:
         task, model = training.prepare(recipe)
         planned = plan(model, task, recipe["train"], args.runs)
-        return Answer({"plan": planned, "recipe": recipe.sections}, _plan_view(planned, args.recipe))
+        return Answer({"plan": planned, "recipe": recipe.sections}, plan_view(planned, args.recipe))
     trained = training.train(recipe, args.runs, args.fresh)
     if trained is None:  # a process of a team that does not lead
         return Answer({}, "")
@@ -59,18 +59,19 @@ def main(args: argparse.Namespace) -> Answer:
     return Answer(data, _trained_view(trained))
 
 
-def _plan_view(planned: list[Any], path: Path) -> Any:
+def plan_view(planned: list[Any], path: Path) -> Any:
+    """What a training would take, as a table."""
     from rich.table import Table
 
-    from netwright.core.measurement import readable
+    from netwright.core.measurement import readable, span, words
 
     table = Table(title=f"Plan of {path} (nothing was trained)", title_justify="left")
     for name in ("quantity", "expected", "interval", "basis"):
         table.add_column(name, justify="left" if name in ("quantity", "basis") else "right", overflow="fold")
     for one in planned:
-        interval = f"{readable(one.low, one.unit)} to {readable(one.high, one.unit)}" if one.low < one.high else "exact"
+        interval = span(one.low, one.high, one.unit) if one.low < one.high else "exact"
         basis = one.conditions.get("basis", "traced")
-        table.add_row(one.quantity.replace("_", " "), readable(one.value, one.unit), interval, str(basis))
+        table.add_row(words(one.quantity), readable(one.value, one.unit), interval, str(basis))
     return table
 
 
@@ -78,21 +79,23 @@ def _trained_view(trained: Any) -> Any:
     from rich.console import Group
     from rich.table import Table
 
-    from netwright.core.measurement import readable
+    from netwright.core.measurement import span, words
 
     table = Table(title="Trained" + (" (reused: nothing has changed)" if trained.reused else ""), title_justify="left")
-    for name in ("quantity", "measured", "plan", "interval held"):
+    for name in ("quantity", "measured", "plan", "held"):
         table.add_column(name, justify="left" if name == "quantity" else "right")
     plans = {row["quantity"]: row for row in trained.plan}
     for one in trained.measurements:
         row = plans.get(one.quantity)
-        measured = str(one) if one.low < one.high else readable(one.value, one.unit)
-        expected = f"{readable(row['low'], row['unit'])} to {readable(row['high'], row['unit'])}" if row else ""
-        table.add_row(
-            one.quantity.replace("_", " "), measured, expected, ("yes" if row["held"] else "no") if row else ""
-        )
+        expected = span(row["low"], row["high"], row["unit"]) if row else ""
+        table.add_row(words(one.quantity), str(one), expected, ("yes" if row["held"] else "no") if row else "")
     return Group(table, f"Run: {trained.folder}", f"Next: netwright export {trained.folder} --format openvino")
 
 
 def _found(found: Any) -> Answer:
-    return Answer(found, "\n".join(f"{key}: {value}" for key, value in found.items() if key not in ("rates", "losses")))
+    from netwright.core.measurement import readable
+
+    if "lr" in found:
+        return Answer(found, f"Suggested: {found['suggestion']}\nCurve: {found['plot']}")
+    room = f"a step takes {readable(found['peak_bytes'], 'B')} of {readable(found['budget_bytes'], 'B')}"
+    return Answer(found, f"Suggested: {found['suggestion']} ({room})")

@@ -83,7 +83,8 @@ class Measurement:
         object.__setattr__(self, "unit", self.unit or QUANTITIES[self.quantity].unit)
 
     def __str__(self) -> str:
-        return f"{readable(self.value, self.unit)} [{readable(self.low, self.unit)}, {readable(self.high, self.unit)}]"
+        value = readable(self.value, self.unit)
+        return f"{value} [{span(self.low, self.high, self.unit)}]" if self.low < self.high else value
 
 
 def exact(quantity: str, value: float, **about: Any) -> Measurement:
@@ -146,6 +147,22 @@ def readable(value: float, unit: str) -> str:
         if unit != "s" and size >= scale * 0.9995:
             return f"{_three(value / scale)} {prefix}{unit}"
     return f"{_three(value)} {unit}"
+
+
+def span(low: float, high: float, unit: str) -> str:
+    """Two bounds with their unit said once: 37.7–39.7 µs; where they read alike, that one value."""
+    first, second = readable(low, unit), readable(high, unit)
+    (number, _, of), (other, _, same) = first.partition(" "), second.partition(" ")
+    if first == second:
+        return first
+    if of != same:
+        return f"{first} to {second}"
+    return f"{number}{'–' if low >= 0 else ' to '}{other} {of}".rstrip()
+
+
+def words(quantity: str) -> str:
+    """A quantity as it is written in a text."""
+    return "FLOPs" if quantity == "flops" else quantity.replace("_", " ")
 
 
 def _three(value: float) -> str:

@@ -34,7 +34,7 @@ from netwright.core.figure import (
     svg_text,
     ticks,
 )
-from netwright.core.measurement import QUANTITIES, Measurement, readable
+from netwright.core.measurement import QUANTITIES, Measurement, readable, words
 
 __all__ = ["Point", "bars", "curves", "front", "grid", "plan", "range_test", "save_png", "svg_text"]
 
@@ -293,4 +293,4 @@ def _quantity_axis(axis: Any, which: str, quantity: str, shown: Sequence[Measure
 
 
 def _title(quantity: str) -> str:
-    return "FLOPs" if quantity == "flops" else quantity.replace("_", " ").capitalize()
+    return words(quantity)[0].upper() + words(quantity)[1:]

@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from netwright.core import artifact, plot
-from netwright.core.measurement import Measurement, readable
+from netwright.core.measurement import Measurement, readable, span, words
 from netwright.core.recipe import Recipe, plain
 from netwright.core.run import environment
 from netwright.export import verify
@@ -179,8 +179,8 @@ def _metrics(folder: Path) -> list[dict[str, Any]]:
 
 def title(quantity: str) -> str:
     """What a column is called."""
-    names = {"latency": "latency p50", "latency_p99": "latency p99", "accuracy_change": "change", "flops": "FLOPs"}
-    return names.get(quantity, quantity.replace("_", " "))
+    names = {"latency": "latency p50", "latency_p99": "latency p99", "accuracy_change": "change"}
+    return names.get(quantity) or words(quantity)
 
 
 def value(one: Mapping[str, Any]) -> str:
@@ -196,11 +196,7 @@ def interval(one: Mapping[str, Any]) -> str:
         return "the reference" if one["quantity"] == "accuracy_change" else "exact"
     if one["quantity"] == "accuracy_change":
         return f"{100 * one['low']:+.2f} to {100 * one['high']:+.2f}"
-    ends = [readable(one[end], one["unit"]) for end in ("low", "high")]
-    (low, _, unit), (high, _, same) = (end.partition(" ") for end in ends)
-    if ends[0] == ends[1]:
-        return ends[0]
-    return f"{low}–{high} {unit}".rstrip() if unit == same else f"{ends[0]} to {ends[1]}"
+    return span(one["low"], one["high"], one["unit"])
 
 
 def share(fraction: float) -> str:

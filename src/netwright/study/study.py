@@ -34,6 +34,7 @@ from netwright.study.pareto import Candidate, Objective
 from netwright.train import training
 from netwright.train.training import Trained
 
+REFERENCE = "PyTorch FP32"
 NAMES = {"onnx": "ONNX Runtime", "openvino": "OpenVINO", "program": "ExportedProgram"}
 NEEDED = 200_000_000
 """Bytes that a study may write: checkpoints, exports, report."""
@@ -162,6 +163,14 @@ def _room(runs: Path) -> None:
         )  # fmt: skip
 
 
+def labels(recipe: Recipe) -> list[str]:
+    """What the candidates of a recipe are called."""
+    kinds = {
+        format: ("FP32", "INT8") if "compress" in recipe and format != "program" else ("FP32",) for format in NAMES
+    }
+    return [REFERENCE, *(f"{NAMES[format]} {kind}" for format in recipe["study"].formats for kind in kinds[format])]
+
+
 def predict(candidates: Sequence[Candidate], devices: Sequence[Device], config: Config) -> list[dict[str, Any]]:
     """Latency and throughput of each distinct precision on each device; a refusal stands in its place."""
     predictor = table.resolve(PREDICTORS, config.predictor, "study.predictor", "netwright.predictors")
@@ -191,7 +200,7 @@ def _sources(recipe: Recipe, trained: Trained, runs: Path) -> list[tuple[str, Ar
         for format in config.formats
     ]
     folders = map(stages.made, jobs, where=config.where, workers=config.workers, title="Compress and export")
-    found = [("PyTorch FP32", trained.artifact)]
+    found = [(REFERENCE, trained.artifact)]
     for format, made in zip(config.formats, folders, strict=True):
         found += [(f"{NAMES[format]} {one.precision.upper()}", one) for one in (artifact.open(f) for f in made)]
     return found

@@ -44,7 +44,7 @@ def test_a_table_that_says_what_it_is(capsys, folder):
     assert "NVIDIA H100 SXM" in out
     assert "NVIDIA L4" in out
     assert "uncalibrated roofline, not measured" in out
-    assert "[low, high] is meant to hold 90 %" in out
+    assert "[low–high] is meant to hold 90 %" in out
     assert "[1] fp32; at best TF32" in out
 
 

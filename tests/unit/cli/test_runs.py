@@ -72,7 +72,7 @@ def test_list_names_status_and_figures(two, capsys):
     figures = next(row["figures"] for row in data if row["run"] == trained.name)
     assert [(m["quantity"], m["value"]) for m in figures] == [("accuracy", 0.99), ("latency", 0.001)]
     _, out, _ = run(capsys, "list", f"runs={runs}")
-    assert "accuracy 99.00 % [98.80 %, 99.20 %]" in " ".join(out.split())
+    assert "accuracy 99.00 % [98.80–99.20 %]" in " ".join(out.split())
 
 
 def test_list_filters_by_verb(two, capsys):
@@ -111,7 +111,7 @@ def test_show_tells_measurements_with_intervals_and_lineage(two, capsys):
         (artifact.open(trained).digest, trained.name)
     ]
     _, out, _ = run(capsys, "show", "compress", f"runs={runs}")
-    assert "97.80 % to" in re.sub(r"\s+", " ", out)
+    assert "97.80–" in re.sub(r"\s+", " ", out)
     assert trained.name[:12] in out
 
 

@@ -16,6 +16,8 @@ from netwright.core.measurement import (
     from_plain,
     in_result,
     readable,
+    span,
+    words,
 )
 from netwright.core.recipe import plain
 
@@ -120,6 +122,28 @@ def test_better_turns_round_with_its_arguments(a, b, c, d):
 )
 def test_readable(value, unit, text):
     assert readable(value, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "unit", "text"),
+    [
+        (3.77e-5, 3.97e-5, "s", "37.7–39.7 µs"),
+        (9e-5, 1.2e-3, "s", "90 µs to 1.2 ms"),
+        (0.98, 1.0, "fraction", "98.00–100.00 %"),
+        (3.289e8, 3.291e8, "B", "329 MB"),
+        (11_478, 13_104, "items/s", "11,478–13,104 items/s"),
+        (900, 1100, "1", "900–1,100"),
+        (-0.002, 0.001, "J", "-2 to 1 mJ"),
+    ],
+)
+def test_a_span_says_its_unit_once(low, high, unit, text):
+    assert span(low, high, unit) == text
+
+
+def test_a_measurement_reads_as_its_value_and_interval():
+    assert str(Measurement(quantity="latency", value=3.8e-5, low=3.77e-5, high=3.97e-5, n=9)) == "38 µs [37.7–39.7 µs]"
+    assert str(exact("parameters", 1234)) == "1,234"
+    assert [words(name) for name in ("flops", "peak_memory")] == ["FLOPs", "peak memory"]
 
 
 @given(st.floats(1e-9, 1e20), st.sampled_from(["s", "B", "J", "FLOP/s"]))

@@ -200,7 +200,7 @@ def test_what_the_verdict_says(place):
     _, _, (first, second, third) = place
     said = verdict.sentences([first, second, third], [first, second], 0.01)
     assert len(said) == 2
-    assert said[0].endswith("answers in 1 ms [990 µs, 1.01 ms] and is shown to lose at most 1 points of accuracy.")
+    assert said[0].endswith("answers in 1 ms [990 µs to 1.01 ms] and is shown to lose at most 1 points of accuracy.")
     assert said[1].startswith("Against first it is 4 times as fast [4, 4] and takes 25 % of the room; accuracy changes")
     assert verdict.sentences([first, third], [third], 0.01) == [
         "No candidate on the front is shown to lose at most 1 points of accuracy."
