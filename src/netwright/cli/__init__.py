@@ -116,6 +116,8 @@ class _Parser(argparse.ArgumentParser):
             known = self._option_string_actions.get(word)
             if known is not None and known.nargs is None and words and words[0] not in self._option_string_actions:
                 options.append(words.pop(0))
+        if all(action.dest != "words" for action in self._actions):  # a verb that keeps no runs bears the word
+            others = [word for word in others if not word.startswith("runs=")]
         return [*options, "--", *others] if others else options
 
     def _check(self, word: str) -> None:

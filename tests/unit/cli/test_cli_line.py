@@ -34,6 +34,12 @@ def test_options_stand_anywhere(words, capsys):
     assert '"runs": "there"' in out
 
 
+@pytest.mark.parametrize("words", ["hardware list runs=there", "data runs=there list", "doctor runs=there"])
+def test_every_verb_takes_runs(words, capsys, tmp_path):
+    assert said(capsys, *words.split())[0] == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_option_keeps_its_value(capsys):
     code, _, err = said(capsys, "export", "nowhere", "--format", "onnx", "runs=there", "--format=torch", "a.b=1")
     assert code == 2
