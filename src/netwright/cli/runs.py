@@ -200,7 +200,7 @@ def _compare(one: Told, two: Told) -> Answer:
         settings.add_row(key, _short(a), _short(b))
     figures = _table("measured", "first", "second", "the second is")
     for row in rows:
-        figures.add_row(words(row["what"]), str(row["first"]), str(row["second"]), row["second_is"])
+        figures.add_row(words(str(row["what"])), str(row["first"]), str(row["second"]), row["second_is"])
     head = f"first   {one.folder.name}\nsecond  {two.folder.name}\n"
     nothing = "They measured nothing in common."
     return Answer(data, Group(head, *([settings] if differ else []), figures if rows else nothing))
