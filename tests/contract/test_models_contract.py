@@ -119,3 +119,11 @@ def test_the_first_layer_of_the_fast_network_whitens_its_patches():
     torch.testing.assert_close(torch.cov(flat), torch.eye(half), atol=0.02, rtol=0)
     assert torch.equal(out[:, half:], -out[:, :half])
     assert not model.whiten.weight.requires_grad
+
+
+def test_a_mirrored_network_answers_an_image_and_its_mirror_image_alike():
+    module = table.resolve(MODELS, "resnet9", "model.name")
+    model = module.build(module.Config(width=4, mirror=True), IMAGE, 5).eval()
+    image = example(IMAGE, 2)["image"]
+    torch.testing.assert_close(model(image), model(image.flip(3)))
+    assert not torch.allclose(model.answer(image), model.answer(image.flip(3)))

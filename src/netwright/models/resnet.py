@@ -32,6 +32,8 @@ class Config:
     width: Annotated[int, Range(1, 1024)] = 64
     scale: Annotated[float, Range(0.001, 100)] = 0.111
     """Factor on the logits; it takes the place of a temperature while the head's norm grows."""
+    mirror: bool = False
+    """Answer with the mean over the image and its mirror image, at twice the work; training sees one of them."""
 
 
 class ResNet9(nn.Module):
@@ -45,7 +47,7 @@ class ResNet9(nn.Module):
         self.groups = nn.Sequential(group(filters, w), group(w, 4 * w), group(4 * w, 4 * w))
         self.pool = nn.AdaptiveMaxPool2d(1)
         self.head = nn.Linear(4 * w, classes, bias=False)
-        self.scale = config.scale
+        self.scale, self.mirror = config.scale, config.mirror
 
     def initialize(self, inputs: Mapping[str, Tensor]) -> None:
         """Let the first layer decorrelate patches of these training images and give them unit variance.
@@ -63,7 +65,14 @@ class ResNet9(nn.Module):
             self.whiten.weight.copy_(torch.cat([weight, -weight]))
 
     def forward(self, image: Tensor) -> Tensor:
-        x_BCHW = self.groups(nn.functional.gelu(self.whiten(image)))
+        logits_BK = self.answer(image)
+        if self.mirror and not self.training:
+            logits_BK = (logits_BK + self.answer(image.flip(3))) / 2
+        return logits_BK
+
+    def answer(self, image_BCHW: Tensor) -> Tensor:
+        """Logits of the images as they are."""
+        x_BCHW = self.groups(nn.functional.gelu(self.whiten(image_BCHW)))
         logits_BK: Tensor = self.head(self.pool(x_BCHW).flatten(1)) * self.scale
         return logits_BK
 
