@@ -47,7 +47,7 @@ def trace(model: nn.Module, inputs: Mapping[str, Tensor], name: str = "") -> Wor
     `torch.utils.flop_counter` for matrix products, convolutions and attention, and one per element for
     the rest. Raises what the model raises for inputs that do not fit it.
     """
-    with _mode(model, False), torch.no_grad(), _fake(model, inputs) as (weights, fakes), _Count(weights) as count:
+    with _evaluating(model), torch.no_grad(), _fake(model, inputs) as (weights, fakes), _Count(weights) as count:
         functional_call(model, weights, kwargs=fakes)
     return Workload(
         name=name or type(model).__name__,
@@ -55,27 +55,6 @@ def trace(model: nn.Module, inputs: Mapping[str, Tensor], name: str = "") -> Wor
         parameters=parameters(model),
         operators=tuple(count.operators),
     )
-
-
-def activation_bytes(model: nn.Module, inputs: Mapping[str, Tensor]) -> int:
-    """Bytes that a training step keeps between forward and backward, beside the weights.
-
-    They are what autograd saves, each storage once. Calls under `torch.autocast` are counted as such.
-    """
-    kept: dict[int, int] = {}
-    with _mode(model, True), _fake(model, inputs) as (weights, fakes):
-        own = {_storage(weight) for weight in weights.values()}
-
-        def keep(tensor: Tensor) -> Tensor:
-            if _storage(tensor) not in own:
-                kept[_storage(tensor)] = tensor.untyped_storage().nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            answer = functional_call(model, weights, kwargs=fakes)
-        # the graph, and with it every saved storage, lives as long as the answer, so no address is used twice
-        del answer
-    return sum(kept.values())
 
 
 def parameters(model: nn.Module) -> int:
@@ -171,10 +150,10 @@ def _fake(model: nn.Module, inputs: Mapping[str, Tensor]) -> Iterator[tuple[dict
 
 
 @contextlib.contextmanager
-def _mode(model: nn.Module, training: bool) -> Iterator[None]:
-    """Train or evaluate for a while; afterwards every module is as it was."""
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """In evaluation mode for a while; afterwards every module is as it was."""
     before = [(module, module.training) for module in model.modules()]
-    model.train(training)
+    model.eval()
     try:
         yield
     finally:

@@ -148,7 +148,6 @@ def test_tracing_leaves_the_model_as_it_was():
     model.body[2].eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     facts.trace(model, {"images": torch.randn(2, 3, 8, 8)})
-    facts.activation_bytes(model, {"images": torch.randn(2, 3, 8, 8)})
     assert model.training
     assert not model.body[2].training
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
@@ -170,33 +169,3 @@ def test_wrong_inputs_raise_and_restore():
     with pytest.raises(RuntimeError):
         facts.trace(model, {"x": torch.empty(1, 5)})
     assert model.training
-
-
-def test_activation_bytes_are_what_autograd_saves():
-    """Linear, ReLU, Linear: the input, the ReLU's result (which the second product shares)."""
-
-    class Two(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body = nn.Sequential(nn.Linear(10, 20), nn.ReLU(), nn.Linear(20, 5))
-
-        def forward(self, x):
-            return self.body(x)
-
-    assert facts.activation_bytes(Two(), {"x": torch.empty(8, 10)}) == 4 * 8 * (10 + 20)
-
-
-def test_activation_bytes_equal_a_real_forward():
-    model, images = Conv().train(), torch.randn(4, 3, 8, 8)
-    own = {p.untyped_storage().data_ptr() for p in [*model.parameters(), *model.buffers()]}
-    kept = {}
-
-    def keep(tensor):
-        if tensor.untyped_storage().data_ptr() not in own:
-            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
-        answer = model(images)
-    assert facts.activation_bytes(model, {"images": images}) == sum(kept.values())
-    assert answer.shape == (4, 10)
