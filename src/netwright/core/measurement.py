@@ -45,6 +45,18 @@ QUANTITIES: dict[str, Quantity] = {
     "gemm_rate": Quantity("FLOP/s", "higher", "rate of a large matrix product"),
     "bandwidth": Quantity("B/s", "higher", "rate of reading main memory"),
     "epoch_time": Quantity("s", "lower", "wall time of one training epoch"),
+    "training_step": Quantity("s", "lower", "time of one optimizer step"),
+    "time_to_first_token": Quantity("s", "lower", "from a request to the first token of its answer"),
+    "time_per_output_token": Quantity("s", "lower", "between two tokens of an answer"),
+    "token_throughput": Quantity("tokens/s", "higher", "output tokens per second of all requests together"),
+    "device_memory": Quantity("B", "lower", "memory of one device that weights, activations and caches take"),
+    "max_batch": Quantity("1", "higher", "largest batch that fits into the device's memory"),
+    "max_context": Quantity("1", "higher", "longest context that fits into the device's memory, tokens"),
+    "power": Quantity("W", "lower", "electric power of one device under this work"),
+    "utilisation": Quantity("fraction", "higher", "share of the device's peak arithmetic that the work reaches"),
+    "token_energy": Quantity("J", "lower", "energy of one output token"),
+    "cost": Quantity("USD", "lower", "price of a million items"),
+    "token_cost": Quantity("USD", "lower", "price of a million output tokens"),
 }
 
 
@@ -135,7 +147,7 @@ def readable(value: float, unit: str) -> str:
     size = abs(value)
     if unit == "nat" or size == 0:
         return f"{value:.4g} {unit}"
-    if unit.startswith("items"):
+    if unit.startswith(("items", "tokens", "USD")):
         return f"{_three(value)} {unit}"
     if size < 0.9995:
         for prefix, scale in (("m", 1e-3), ("µ", 1e-6), ("n", 1e-9)):
