@@ -28,7 +28,7 @@ from netwright.core.table import extra
 
 VARIABLE = "NETWRIGHT_DATABASE_URL"
 FILE = "netwright.db"
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in migrations/versions; stated here so that Alembic is imported only to migrate."""
 PATIENCE_S = 3
 """How long a PostgreSQL server may take to answer."""

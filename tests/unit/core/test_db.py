@@ -13,6 +13,7 @@ from netwright.core import artifact, db
 from netwright.core.error import UserError
 from netwright.core.measurement import Measurement, exact
 from netwright.core.run import Run
+from netwright.hardware.schema import schema
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -132,7 +133,7 @@ def test_migrations_make_the_tables_that_the_code_states(engine):
 
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, db.schema) == []
+        assert compare_metadata(context, schema) == []
 
 
 def test_head_is_the_newest_script():
