@@ -1,0 +1,361 @@
+"""Physics first, then what was learned: log(value) = physics + boosted trees + pooled effects + this device.
+
+    fitted = fit(suite, columns, devices)
+    answer = fitted.predict(suite, columns, devices)                       # a device that was never measured
+    known = fitted.calibrate(suite, measured, devices)                     # ten rows measured on it
+    answer = fitted.predict(suite, columns, devices, calibrations=known)
+
+Everything that describes how far a prediction may be off comes from devices that were left out of the
+fit: whole architectures where there are three or more, else single devices. This file knows no suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netwright.core.run import progress
+from netwright.hardware.device import Device
+from netwright.predict import effects, interval, residual
+from netwright.predict.calibration import Calibration, Prior, calibrate, fit_prior
+from netwright.predict.effects import Effects
+from netwright.predict.residual import Trees
+from netwright.predict.table import Columns, Described, Floats, Specs, Suite, Texts, rows, take
+
+LEVELS = ("mode", "work")
+"""Pooled over rows; architecture and manufacturer are pooled over devices, see `_device_effects`."""
+LABELS = ("mode", "family")
+"""What a device's deviation may depend on, beside the regimes."""
+SHOTS = (0, 3, 10, 30)
+"""Numbers of calibration rows at which the scores of left-out devices are kept."""
+MOST_ROWS = 12_000
+"""Rows of one device that are learned from; of more, a sample."""
+PSEUDO = 25.0
+"""So many rows the scores of left-out devices count for, beside a device's own."""
+LEAST_SPREAD, MOST_SPREAD = 0.01, 1.0
+SPREAD_PARAMS = {"objective": "l2", "num_iterations": 60, "num_leaves": 12, "max_depth": 5, "learning_rate": 0.08}
+SPREAD_PARAMS["min_data_in_leaf"] = 80
+ALONE = 0.25
+"""Standard deviation between devices, in logs, where only one was measured: an assumption, of the size seen elsewhere."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Of n rows: the median and the interval in the quantity's unit, NaN where refused; in_range is False where the
+    row is unlike those learned from, and `why` says what is refused or out of range."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+    level: float
+    in_range: NDArray[np.bool_]
+    refused: NDArray[np.bool_]
+    why: Texts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """What was learned for one suite."""
+
+    suite: str
+    names: tuple[str, ...]
+    regimes: tuple[str, ...]
+    trees: Trees
+    spread: Trees
+    effects: Effects
+    prior: Prior
+    between: float
+    """What the prior's variance between devices is multiplied by: few devices tell it badly (Student's t)."""
+    scores: Floats
+    """(len(SHOTS), len(interval.GRID)): distribution of scores of left-out devices after k rows."""
+    centre: Floats
+    scale: Floats
+    """Of the regimes, so that they are of the order of 1."""
+    ranges: Floats
+    """(2, features): what was learned from."""
+    devices: tuple[str, ...]
+    manufacturers: tuple[str, ...]
+    rows: int
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def predict(
+        self,
+        suite: Suite,
+        columns: Columns,
+        devices: Mapping[str, Device],
+        *,
+        calibrations: Mapping[str, Calibration] | None = None,
+        level: float = 0.9,
+    ) -> Answer:
+        """Of each row of `columns`. `calibrations` are by the name in column "device"."""
+        specs = Specs.of(columns["device"], devices)
+        told = suite.describe(columns, specs)
+        base, regimes, spread = self.reckon(told, columns, specs)
+        shift, half = np.zeros(len(base)), np.zeros(len(base))
+        labels = _labels(columns)
+        for name in np.unique(columns["device"].astype(str)):
+            of = columns["device"].astype(str) == name
+            known = (calibrations or {}).get(name) or self._uncalibrated(regimes)
+            shift[of], half[of] = self._device(known, regimes[of], _take(labels, of), spread[of], level)
+        middle = base + shift
+        outside = self._outside(told, specs)
+        refused = told.refused | ~np.isfinite(middle)
+        why = np.where(refused, np.where(told.why == "", "no physical estimate", told.why), outside)
+        with np.errstate(over="ignore", invalid="ignore"):
+            value, low, high = (np.where(refused, np.nan, np.exp(middle + sign * half)) for sign in (0, -1, 1))
+        return Answer(
+            value=value, low=low, high=high, level=level, in_range=(outside == "") & ~refused, refused=refused, why=why
+        )
+
+    def calibrate(self, suite: Suite, columns: Columns, devices: Mapping[str, Device]) -> dict[str, Calibration]:
+        """From measured rows (with "value"), a calibration for each device in them."""
+        specs = Specs.of(columns["device"], devices)
+        told = suite.describe(columns, specs)
+        base, regimes, spread = self.reckon(told, columns, specs)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            off = np.log(columns["value"].astype(float)) - base
+        usable = np.isfinite(off) & ~told.refused
+        labels = _labels(columns)
+        found = {}
+        for name in np.unique(columns["device"].astype(str)):
+            of = (columns["device"].astype(str) == name) & usable
+            found[name] = calibrate(self.prior, regimes[of], _take(labels, of), off[of], spread[of])
+        return found
+
+    def reckon(self, told: Described, columns: Columns, specs: Specs) -> tuple[Floats, Floats, Floats]:
+        """Median in logs for an unknown device, regimes (rows, z), and spread in logs (rows,)."""
+        middle = told.base + self.trees.predict(told.features) + self.effects.of(_levels(columns, specs))
+        places = [told.names.index(name) for name in self.regimes]
+        regimes = np.nan_to_num((told.features[:, places] - self.centre) / self.scale)
+        spread = np.clip(np.exp(self.spread.predict(told.features)), LEAST_SPREAD, MOST_SPREAD)
+        return middle, np.clip(regimes, -3, 3), spread
+
+    def _device(
+        self, known: Calibration, regimes: Floats, labels: Mapping[str, Texts], spread: Floats, level: float
+    ) -> tuple[Floats, Floats]:
+        """Shift and half width in logs."""
+        shift, variance = known.at(regimes, labels)
+        left = variance / np.maximum(self.prior.variance(regimes), 1e-12)  # the share that calibration did not tell
+        variance = variance * (1 + (self.between - 1) * left) + (self.prior.noise * spread) ** 2
+        earlier = np.array([np.interp(known.k, SHOTS, column) for column in self.scores.T])
+        factor = interval.quantile(np.abs(known.scores), level, prior=earlier, pseudo=PSEUDO)
+        return shift, factor * np.sqrt(variance)
+
+    def _uncalibrated(self, regimes: Floats) -> Calibration:
+        none: Mapping[str, Texts] = {name: np.zeros(0, dtype=object) for name in self.prior.labels}
+        return calibrate(self.prior, regimes[:0], none, np.zeros(0), np.zeros(0))
+
+    def _outside(self, told: Described, specs: Specs) -> Texts:
+        """For each row, what makes it unlike those learned from; empty where nothing does."""
+        low, high = self.ranges
+        room = 0.15 * (high - low) + 1e-9
+        far = (told.features < low - room) | (told.features > high + room)
+        names = np.array([*self.names, ""], dtype=object)
+        first = np.where(far.any(axis=1), far.argmax(axis=1), len(self.names))
+        said = np.array([f"{name} is outside of what was learned from" if name else "" for name in names], dtype=object)
+        found: Texts = said[first]
+        strange = ~np.isin(specs.manufacturer.astype(str), self.manufacturers)
+        found[strange] = "no device of this manufacturer was learned from"
+        return found
+
+
+def fit(suite: Suite, columns: Columns, devices: Mapping[str, Device], *, quick: bool = False, seed: int = 0) -> Fitted:
+    """Learn from measured rows. `quick` fits fewer trees inside, for trials."""
+    rng = np.random.default_rng(seed)
+    columns = _sample(columns, rng, MOST_ROWS // 4 if quick else MOST_ROWS)
+    specs = Specs.of(columns["device"], devices)
+    told = suite.describe(columns, specs)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        y = np.log(columns["value"].astype(float)) - told.base
+    usable = np.isfinite(y) & ~told.refused
+    columns, specs, told, y = take(columns, usable), specs.take(usable), told.take(usable), y[usable]
+    if not len(y):
+        raise ValueError(f"{suite.NAME}: no row to learn from")
+    params = getattr(suite, "PARAMS", {})
+    weights = _weights(specs)
+    trees = residual.fit(told.features, y, weights=weights, monotone=told.monotone, params=params, seed=seed)
+    off, groups = _left_out(told, y, weights, specs, params, seed)
+    device = specs.names.astype(str)
+    levels = _levels(columns, specs)
+    pooled = _pool(off, levels, specs)
+    off = off - _held_out_effects(off, levels, specs, groups)
+    within = off - _medians(off, device)
+    spread = residual.fit(
+        told.features, np.log(np.abs(within) + 0.01) + 0.4, weights=weights, params=SPREAD_PARAMS, seed=seed
+    )  # of a normal deviation, the mean logarithm is 0.6 below that of its standard deviation; 0.01 takes some back
+    regimes = tuple(name for name in getattr(suite, "REGIMES", ()) if name in told.names)
+    x = told.features[:, [told.names.index(name) for name in regimes]]
+    centre, scale = _centre(x)
+    state = {"trees": trees, "spread": spread, "effects": pooled, "regimes": regimes, "centre": centre, "scale": scale}
+    draft = _draft(suite, told, specs, state, len(y))
+    _, z, sizes = draft.reckon(told, columns, specs)
+    labels = _labels(columns)
+    prior = _prior(off, z, labels, sizes, device, groups, rng)
+    count = len(np.unique(groups))
+    between = _student(count) if len(np.unique(device)) > 1 else 1.0
+    draft = _replace(draft, prior=prior, between=between)
+    return _replace(draft, scores=_scores(draft, off, z, labels, sizes, device, groups, rng))
+
+
+def _left_out(
+    told: Described, y: Floats, weights: Floats, specs: Specs, params: Mapping[str, Any], seed: int
+) -> tuple[Floats, Texts]:
+    """Each row's deviation from trees that did not see its group; and the groups."""
+    groups = family_of(specs)
+    off = np.full(len(y), np.nan)
+    names = np.unique(groups)
+    if len(names) == 1:  # one device: parts of its rows stand in, and `ALONE` for the rest
+        names = np.array([f"part {i}" for i in range(5)])
+        groups = names[np.random.default_rng(seed).integers(0, 5, len(y))]
+    fewer = {**params, "num_iterations": int(0.7 * params.get("num_iterations", residual.PARAMS["num_iterations"]))}
+    with progress("learning what left-out devices would take", len(names)) as advance:
+        for name in names:
+            test = groups == name
+            found = residual.fit(
+                told.features[~test], y[~test], weights=weights[~test], monotone=told.monotone, params=fewer, seed=seed
+            )
+            off[test] = y[test] - found.predict(told.features[test])
+            advance(note=str(name))
+    return off, groups
+
+
+def family_of(specs: Specs) -> Texts:
+    """What is left out together: an architecture where there are three or more, else a device."""
+    chips = np.array([f"{m} {a}" for m, a in zip(specs.manufacturer, specs.architecture, strict=True)], dtype=object)
+    return chips if len(np.unique(chips.astype(str))) >= 3 else specs.names
+
+
+def _pool(off: Floats, levels: Mapping[str, Texts], specs: Specs) -> Effects:
+    """Effects of modes and works about their device, then of architecture and manufacturer over devices."""
+    device = specs.names.astype(str)
+    level = _medians(off, device)
+    rowwise = effects.fit(off - level, {name: levels[name] for name in LEVELS if name in levels}, device)
+    first = np.unique(device, return_index=True)[1]
+    makers = {name: levels[name][first] for name in ("manufacturer", "architecture")}
+    devicewise = effects.fit(level[first], makers, device[first])
+    return Effects({**rowwise.tables, **devicewise.tables})
+
+
+def _held_out_effects(off: Floats, levels: Mapping[str, Texts], specs: Specs, groups: Texts) -> Floats:
+    """For each row, the effects as the other groups alone would tell them."""
+    found = np.zeros(len(off))
+    names = np.unique(groups.astype(str))
+    for name in names:
+        test = groups.astype(str) == name
+        if len(names) > 1 and len(np.unique(specs.names[~test].astype(str))) > 0:
+            others = _pool(off[~test], {k: v[~test] for k, v in levels.items()}, specs.take(~test))
+            found[test] = others.of({k: v[test] for k, v in levels.items()})
+    return found
+
+
+def _prior(
+    off: Floats, z: Floats, labels: Mapping[str, Texts], sizes: Floats, device: Texts, groups: Texts, rng: Any
+) -> Prior:
+    samples = []
+    for name in np.unique(device):
+        places = np.flatnonzero(device == name)
+        for _ in range(2):
+            picked = rng.choice(places, min(len(places), 120), replace=False)
+            samples.append((z[picked], _take(labels, picked), off[picked], sizes[picked]))
+    found = fit_prior(samples, list(labels))
+    return found if len(np.unique(device)) > 1 else _replace(found, bias=max(found.bias, ALONE))
+
+
+def _scores(
+    draft: Fitted, off: Floats, z: Floats, labels: Mapping[str, Texts], sizes: Floats, device: Texts, groups: Texts,
+    rng: Any,
+) -> Floats:  # fmt: skip
+    """Scores of left-out devices after k of their rows, for each k of SHOTS."""
+    found = []
+    for k in SHOTS:
+        scores, of = [], []
+        for name in np.unique(device):
+            places = np.flatnonzero(device == name)
+            for _ in range(1 if k == 0 else 8):
+                picked = rng.permutation(places)[: k + 400]
+                shot, rest = picked[:k], picked[k:]
+                if not len(rest):
+                    continue
+                known = calibrate(draft.prior, z[shot], _take(labels, shot), off[shot], sizes[shot])
+                shift, variance = known.at(z[rest], _take(labels, rest))
+                left = variance / np.maximum(draft.prior.variance(z[rest]), 1e-12)
+                variance = variance * (1 + (draft.between - 1) * left) + (draft.prior.noise * sizes[rest]) ** 2
+                scores.append(np.abs(off[rest] - shift) / np.sqrt(variance))
+                of.append(np.full(len(rest), name))
+        found.append(interval.grid(np.concatenate(scores), np.concatenate(of)))
+    return np.array(found)
+
+
+def _draft(suite: Suite, told: Described, specs: Specs, state: dict[str, Any], count: int) -> Fitted:
+    with np.errstate(all="ignore"):
+        known = [c[~np.isnan(c)] for c in told.features.T]
+        ranges = np.array([np.quantile(c, [0.002, 0.998]) if len(c) else [-np.inf, np.inf] for c in known]).T
+    return Fitted(
+        suite=suite.NAME, names=told.names, prior=Prior(ALONE, (0.0,) * len(state["regimes"]), 0.0, {}, 1.0), between=1.0,
+        scores=np.ones((len(SHOTS), len(interval.GRID))), ranges=ranges.reshape(2, -1), rows=count,
+        devices=tuple(sorted(set(map(str, specs.names)))),
+        manufacturers=tuple(sorted(set(map(str, specs.manufacturer)))), **state,
+    )  # fmt: skip
+
+
+def _replace(of: Any, **changes: Any) -> Any:
+    import dataclasses
+
+    return dataclasses.replace(of, **changes)
+
+
+def _student(groups: int) -> float:
+    """Square of Student's t over the normal quantile, both at 95 %: what a variance told by few groups is worth."""
+    from scipy.stats import norm, t
+
+    return float((t.ppf(0.95, max(groups - 1, 2)) / norm.ppf(0.95)) ** 2)
+
+
+def _sample(columns: Columns, rng: Any, most: int) -> Columns:
+    kept = []
+    for name in np.unique(columns["device"].astype(str)):
+        places = np.flatnonzero(columns["device"].astype(str) == name)
+        kept.append(places if len(places) <= most else np.sort(rng.choice(places, most, replace=False)))
+    return take(columns, np.concatenate(kept)) if rows(columns) else columns
+
+
+def _weights(specs: Specs) -> Floats:
+    """Each device counts alike, up to a factor of its rows' square root."""
+    _, place, counts = np.unique(specs.names.astype(str), return_inverse=True, return_counts=True)
+    weights: Floats = (1.0 / np.sqrt(counts))[place]
+    return weights / weights.mean()
+
+
+def _centre(x: Floats) -> tuple[Floats, Floats]:
+    if not x.shape[1]:
+        return np.zeros(0), np.ones(0)
+    return np.nanmean(x, axis=0), np.maximum(np.nanstd(x, axis=0), 1e-6)
+
+
+def _medians(values: Floats, groups: Texts) -> Floats:
+    distinct, place = np.unique(groups, return_inverse=True)
+    return np.array([np.median(values[groups == name]) for name in distinct])[place]
+
+
+def _levels(columns: Columns, specs: Specs) -> dict[str, Texts]:
+    found = {name: columns[name] for name in LEVELS if name in columns}
+    return {**found, "manufacturer": specs.manufacturer, "architecture": specs.architecture}
+
+
+def _labels(columns: Columns) -> dict[str, Texts]:
+    return {name: columns[name].astype(str) for name in LABELS if name in columns}
+
+
+def _take(labels: Mapping[str, Texts], mask: NDArray[Any]) -> dict[str, Texts]:
+    return {name: values[mask] for name, values in labels.items()}
+
+
+def groups_of(values: Texts) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Each distinct value with the mask of its rows."""
+    named = values.astype(str)
+    for name in np.unique(named):
+        yield str(name), named == name

@@ -1,0 +1,6 @@
+"""Kinds of measured rows: what physics says of each, and what the learned part is told."""
+
+SUITES = {
+    "gemm": "netwright.predict.suites.gemm",
+    "context_attention": "netwright.predict.suites.context_attention",
+}
