@@ -26,7 +26,7 @@ from netwright.hardware.device import Device, Rate
 
 PRIOR = Path(__file__).with_name("prior.toml")
 
-MATRIX = {"convolution", "mm", "addmm", "bmm", "baddbmm"}
+MATRIX = {"convolution", "grouped_convolution", "depthwise_convolution", "mm", "addmm", "bmm", "baddbmm"}
 """Operators that no compiler fuses away, beside attention."""
 
 
@@ -64,7 +64,7 @@ def predict(workload: Workload, device: Device) -> list[Measurement]:
         raise UserError("device", device.name, room, f"a smaller --batch than {workload.batch}, or --dtype int8")
     rates = {operator.dtype: device.rate(operator.dtype) for operator in workload.operators}
     notes = [rate.note for rate in rates.values() if rate.note]
-    if _main_dtype(workload) not in known.dtypes:
+    if main_dtype(workload) not in known.dtypes:
         notes.append(f"the models behind the interval computed in {' and '.join(known.dtypes)}")
     low, value, high = seconds(workload.operators, device, rates, known)
     about: dict[str, Any] = {
@@ -75,7 +75,7 @@ def predict(workload: Workload, device: Device) -> list[Measurement]:
         "workload": workload.digest,
         "conditions": {
             "batch": workload.batch,
-            "dtype": _main_dtype(workload),
+            "dtype": main_dtype(workload),
             "method": "uncalibrated roofline",
             "notes": notes,
         },
@@ -124,7 +124,7 @@ def prior(kind: str) -> Prior:
     return found
 
 
-def _main_dtype(workload: Workload) -> str:
+def main_dtype(workload: Workload) -> str:
     """The dtype of most arithmetic."""
     flops: dict[str, float] = {}
     for operator in workload.operators:

@@ -1,0 +1,146 @@
+"""Many devices: how a model is spread over them, what that costs in communication, and what is idle.
+
+    split = scale.parse("tp=4,pp=2", devices=8)                    # Split(data=1, tensor=4, pipeline=2)
+    scale.all_reduce(16e6, 4, device)                              # Spread of seconds
+    scale.bubble(stages=4, microbatches=16)                        # 0.158
+
+A message takes `start + steps * hop + bytes on the link / (share * link rate)`: the alpha-beta model (Hockney
+1994) with the steps and bytes of the ring algorithm (Patarasuk and Yuan 2009; Thakur, Rabenseifner and Gropp
+2005). This file does not know congestion between jobs, nor how links are wired beyond one rate for a node.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+
+from netwright.core.error import UserError, did_you_mean
+from netwright.core.workload import Workload
+from netwright.hardware.device import Device
+from netwright.predict.spread import Spread
+
+START, HOP, SHARE = 6.7e-6, 1.27e-6, 0.66
+"""Seconds of a collective's launch and of each step, and the share of the stated link rate that a ring reaches.
+
+Medians over seven systems (A100, H100, H200, B200, B300, GB200, RTX PRO 6000) of NCCL's measured all-reduce, 2 to 8
+devices in a node: start 3.5 to 8.5 us, hop 0.8 to 1.6 us, share 0.40 to 0.74 (NVIDIA aiconfigurator, Apache-2.0).
+"""
+
+AROUND = (0.64, 1.6)
+"""Of those all-reduces, 90 % took between these multiples of the formula's time."""
+
+REPLICAS = (0.972, 0.84)
+"""Throughput of eight replicas over eight times that of one: median and lowest tenth of 142 pairs of MLPerf inference
+results (closed division, offline, v0.7 to v4.1); what is lost is lost to the host."""
+
+NODE = 8
+"""Devices that a node holds where the catalogue says nothing else; beyond it, messages take the network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """How one model is spread: `data` replicas, each cut `tensor` ways within layers and into `pipeline` stages.
+
+    A batch passes the stages in `microbatches` parts.
+    """
+
+    data: int = 1
+    tensor: int = 1
+    pipeline: int = 1
+    microbatches: int = 0
+
+    @property
+    def devices(self) -> int:
+        return self.data * self.tensor * self.pipeline
+
+    def __str__(self) -> str:
+        named = (("data", self.data), ("tensor", self.tensor), ("pipeline", self.pipeline))
+        return " x ".join(f"{n} {name}" for name, n in named if n > 1) or "one device"
+
+
+KEYS = {"dp": "data", "tp": "tensor", "pp": "pipeline", "micro": "microbatches"}
+
+
+def parse(text: str | None, devices: int | None = None) -> Split:
+    """`tp=4,pp=2` as a Split; devices that it leaves over become replicas. Raises UserError."""
+    if devices is not None and not 1 <= devices <= 1_000_000:
+        raise UserError("devices", devices, "a whole number from 1 to 1,000,000", "--devices 8")
+    given: dict[str, int] = {}
+    for part in filter(None, re.split(r"[,\s]+", text or "")):
+        key, _, number = part.partition("=")
+        if key not in KEYS:
+            raise UserError("parallel", part, did_you_mean(key, KEYS), "--parallel tp=4,pp=2")
+        if not re.fullmatch(r"[1-9][0-9]{0,5}", number):
+            raise UserError("parallel", part, "a whole number from 1 to 999,999", f"--parallel {key}=2")
+        given[KEYS[key]] = int(number)
+    one = Split(**given)
+    if devices is None or devices == one.devices:
+        return one
+    if "data" in given or devices % one.devices:
+        allowed = f"{one} takes a multiple of {one.devices} devices"
+        raise UserError("devices", devices, allowed, f"--devices {one.devices}")
+    return replace(one, data=devices // one.devices)
+
+
+def all_reduce(size: float, devices: int, device: Device) -> Spread:
+    """Seconds until all have the sum of `size` bytes: 2 (p - 1) steps, 2 (p - 1) / p of the bytes on each link."""
+    return _collective(2 * (devices - 1), 2 * (devices - 1) / devices * size, devices, device)
+
+
+def all_to_all(size: float, devices: int, device: Device) -> Spread:
+    """Seconds until each has sent its part of `size` bytes to each: (p - 1) steps, (p - 1) / p of the bytes."""
+    return _collective(devices - 1, (devices - 1) / devices * size, devices, device)
+
+
+def send(size: float, device: Device) -> Spread:
+    """Seconds from one device to the next, as between two stages of a pipeline."""
+    return _collective(1, size, 2, device)
+
+
+def _collective(steps: float, size: float, devices: int, device: Device) -> Spread:
+    seconds = START + steps * HOP + size / (SHARE * rate(device, devices))
+    return Spread(seconds, AROUND[0] * seconds, AROUND[1] * seconds)
+
+
+def rate(device: Device, devices: int) -> float:
+    """B/s in one direction of the slowest link between so many devices. Raises UserError where none is known."""
+    inside = device.link or device.host_link
+    found = inside if devices <= NODE else device.network
+    if not found:
+        missing = "link within a node" if devices <= NODE else f"network beyond the {NODE} devices of a node"
+        raise UserError(
+            "devices", devices, f"no rate of {device.name}'s {missing} is known", "--devices 1, or --specs FILE.yaml"
+        )
+    return found
+
+
+def bubble(stages: int, microbatches: int) -> float:
+    """Share of the time that a pipeline's stages wait while it fills and drains: (s - 1) / (m + s - 1), Huang 2019."""
+    return (stages - 1) / (microbatches + stages - 1)
+
+
+def replicas(count: int) -> Spread:
+    """Throughput of so many replicas over that of one: what MLPerf's eight lose, as much again for each eightfold."""
+    power = math.log(count, 8)
+    return Spread(count * REPLICAS[0] ** power, count * REPLICAS[1] ** power, float(count))
+
+
+def shard(workload: Workload, tensor: int) -> Workload:
+    """What one of `tensor` devices computes when layers are cut as in Megatron-LM (Shoeybi 2019).
+
+    Weights and arithmetic are divided; of two products in a row the first writes and the second reads a part
+    only, so that on average (1 + 1 / tensor) / 2 of the activations move.
+    """
+    moved = (1 + 1 / tensor) / 2
+    operators = tuple(
+        replace(
+            o,
+            flops=o.flops / tensor,
+            weight_bytes=o.weight_bytes / tensor,
+            input_bytes=o.input_bytes * moved,
+            output_bytes=o.output_bytes * moved,
+        )
+        for o in workload.operators
+    )
+    return replace(workload, parameters=math.ceil(workload.parameters / tensor), operators=operators)
