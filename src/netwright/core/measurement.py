@@ -147,10 +147,10 @@ def readable(value: float, unit: str) -> str:
     size = abs(value)
     if unit == "nat" or size == 0:
         return f"{value:.4g} {unit}"
-    if unit.startswith(("items", "tokens", "USD")):
+    if unit.startswith(("items", "tokens", "images", "sequences", "USD")):
         return f"{_three(value)} {unit}"
     if size < 0.9995:
-        for prefix, scale in (("m", 1e-3), ("µ", 1e-6), ("n", 1e-9)):
+        for prefix, scale in (("m", 1e-3), ("µ", 1e-6), ("n", 1e-9), ("p", 1e-12), ("f", 1e-15)):
             if size >= scale * 0.9995:
                 return f"{_three(value / scale)} {prefix}{unit}"
     if unit == "s" and size >= 120:
