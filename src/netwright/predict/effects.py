@@ -41,7 +41,7 @@ class Effects:
 
 
 def fit(residuals: Floats, labels: Mapping[str, Texts], units: Texts) -> Effects:
-    """Effects of each level in turn, each from what the earlier ones left; `units` are the independent ones (devices)."""
+    """Effects of each level in turn, each from what the earlier ones left; `units` name the devices."""
     left = np.asarray(residuals, dtype=float).copy()
     tables: dict[str, dict[str, float]] = {}
     for level, names in labels.items():

@@ -12,7 +12,7 @@ fit: whole architectures where there are three or more, else single devices. Thi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ LEAST_SPREAD, MOST_SPREAD = 0.01, 1.0
 SPREAD_PARAMS = {"objective": "l2", "num_iterations": 60, "num_leaves": 12, "max_depth": 5, "learning_rate": 0.08}
 SPREAD_PARAMS["min_data_in_leaf"] = 80
 ALONE = 0.25
-"""Standard deviation between devices, in logs, where only one was measured: an assumption, of the size seen elsewhere."""
+"""Standard deviation between devices, in logs, where only one was measured: an assumption of the usual size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,11 +194,11 @@ def fit(suite: Suite, columns: Columns, devices: Mapping[str, Device], *, quick:
     draft = _draft(suite, told, specs, state, len(y))
     _, z, sizes = draft.reckon(told, columns, specs)
     labels = _labels(columns)
-    prior = _prior(off, z, labels, sizes, device, groups, rng)
+    prior = _prior(off, z, labels, sizes, device, rng)
     count = len(np.unique(groups))
     between = _student(count) if len(np.unique(device)) > 1 else 1.0
-    draft = _replace(draft, prior=prior, between=between)
-    return _replace(draft, scores=_scores(draft, off, z, labels, sizes, device, groups, rng))
+    draft = replace(draft, prior=prior, between=between)
+    return replace(draft, scores=_scores(draft, off, z, labels, sizes, device, rng))
 
 
 def _left_out(
@@ -252,9 +252,7 @@ def _held_out_effects(off: Floats, levels: Mapping[str, Texts], specs: Specs, gr
     return found
 
 
-def _prior(
-    off: Floats, z: Floats, labels: Mapping[str, Texts], sizes: Floats, device: Texts, groups: Texts, rng: Any
-) -> Prior:
+def _prior(off: Floats, z: Floats, labels: Mapping[str, Texts], sizes: Floats, device: Texts, rng: Any) -> Prior:
     samples = []
     for name in np.unique(device):
         places = np.flatnonzero(device == name)
@@ -262,7 +260,7 @@ def _prior(
             picked = rng.choice(places, min(len(places), 120), replace=False)
             samples.append((z[picked], _take(labels, picked), off[picked], sizes[picked]))
     found = fit_prior(samples, list(labels))
-    return found if len(np.unique(device)) > 1 else _replace(found, bias=max(found.bias, ALONE))
+    return found if len(np.unique(device)) > 1 else replace(found, bias=max(found.bias, ALONE))
 
 
 def _scores(
@@ -295,17 +293,12 @@ def _draft(suite: Suite, told: Described, specs: Specs, state: dict[str, Any], c
         known = [c[~np.isnan(c)] for c in told.features.T]
         ranges = np.array([np.quantile(c, [0.002, 0.998]) if len(c) else [-np.inf, np.inf] for c in known]).T
     return Fitted(
-        suite=suite.NAME, names=told.names, prior=Prior(ALONE, (0.0,) * len(state["regimes"]), 0.0, {}, 1.0), between=1.0,
+        suite=suite.NAME, names=told.names, between=1.0,
+        prior=Prior(ALONE, (0.0,) * len(state["regimes"]), 0.0, {}, 1.0),
         scores=np.ones((len(SHOTS), len(interval.GRID))), ranges=ranges.reshape(2, -1), rows=count,
         devices=tuple(sorted(set(map(str, specs.names)))),
         manufacturers=tuple(sorted(set(map(str, specs.manufacturer)))), **state,
     )  # fmt: skip
-
-
-def _replace(of: Any, **changes: Any) -> Any:
-    import dataclasses
-
-    return dataclasses.replace(of, **changes)
 
 
 def _student(groups: int) -> float:
@@ -338,7 +331,8 @@ def _centre(x: Floats) -> tuple[Floats, Floats]:
 
 def _medians(values: Floats, groups: Texts) -> Floats:
     distinct, place = np.unique(groups, return_inverse=True)
-    return np.array([np.median(values[groups == name]) for name in distinct])[place]
+    found: Floats = np.array([np.median(values[groups == name]) for name in distinct])[place]
+    return found
 
 
 def _levels(columns: Columns, specs: Specs) -> dict[str, Texts]:

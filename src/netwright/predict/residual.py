@@ -77,7 +77,7 @@ class Trees:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str) -> Trees:
-        found = {name: arrays[f"{prefix}.{name}"] for name in cls.__dataclass_fields__}
+        found: dict[str, Any] = {name: arrays[f"{prefix}.{name}"] for name in cls.__dataclass_fields__}
         return cls(**{**found, "depth": int(found["depth"])})
 
 

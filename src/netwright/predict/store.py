@@ -9,7 +9,6 @@ the user's promoted one where there is one, else the one that ships in predict/f
 from __future__ import annotations
 
 import functools
-import io
 import json
 import os
 from collections.abc import Mapping
@@ -53,10 +52,8 @@ def save(fitted: Mapping[str, Fitted], path: Path, about: Mapping[str, Any] | No
     version = recipe.digest({"suites": texts, "arrays": {k: _sum(v) for k, v in sorted(arrays.items())}})[:12]
     told = {"format": FORMAT, "version": version, "suites": texts, **(about or {})}
     arrays["about"] = np.frombuffer(json.dumps(told).encode(), dtype=np.uint8)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
-    artifact.replace_file(path, buffer.getvalue())
+    artifact.replace_file(path, lambda draft: _write(draft, arrays))
     return version
 
 
@@ -118,6 +115,11 @@ def suite(name: str) -> Suite:
 def current() -> tuple[dict[str, Fitted], dict[str, Any]]:
     """The predictor in use, opened once a process."""
     return load(in_place())
+
+
+def _write(draft: Path, arrays: Mapping[str, Any]) -> None:
+    with draft.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def _sum(values: Any) -> str:
