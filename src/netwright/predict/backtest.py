@@ -242,8 +242,7 @@ def summary(frame: pd.DataFrame, of: Callable[[pd.Series], float] = np.mean) -> 
     """Mean over devices of each suite, split, method and k; the worst device's coverage beside the mean."""
     keys = ["suite", "split", "method", "k"]
     grouped = frame.groupby(keys, sort=False)
-    told = grouped.agg(
-        devices=("device", "nunique"), n=("n", "sum"), error=("error", of), worst=("error", "max"),
-        error_90=("error_90", of), signed=("signed", of), coverage=("coverage", of), least_coverage=("coverage", "min"), width=("width", of),
-    )  # fmt: skip
+    mean = grouped[["error", "error_90", "signed", "coverage", "width"]].agg(of)
+    ends = grouped.agg(devices=("device", "nunique"), n=("n", "sum"), worst=("error", "max"), least=("coverage", "min"))
+    told = ends.join(mean)
     return told.reset_index()

@@ -92,7 +92,7 @@ def calibrate(prior: Prior, regimes: Floats, labels: Labels, residuals: Floats, 
     noise = np.maximum((prior.noise * spread) ** 2, LEAST**2)
     weight = np.ones(k)
     for _ in range(3):
-        inverse: Floats = np.linalg.inv(base + np.diag(noise * weight))
+        inverse: Any = np.linalg.inv(base + np.diag(noise * weight))
         solved = inverse @ residuals
         left = solved / np.diag(inverse)  # leave-one-out deviations
         known = np.maximum(1 / np.diag(inverse) - noise * weight, 0) + noise

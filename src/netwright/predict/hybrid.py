@@ -264,7 +264,7 @@ def _prior(off: Floats, z: Floats, labels: Mapping[str, Texts], sizes: Floats, d
 
 
 def _scores(
-    draft: Fitted, off: Floats, z: Floats, labels: Mapping[str, Texts], sizes: Floats, device: Texts, groups: Texts,
+    draft: Fitted, off: Floats, z: Floats, labels: Mapping[str, Texts], sizes: Floats, device: Texts,
     rng: Any,
 ) -> Floats:  # fmt: skip
     """Scores of left-out devices after k of their rows, for each k of SHOTS."""
@@ -319,8 +319,9 @@ def _sample(columns: Columns, rng: Any, most: int) -> Columns:
 def _weights(specs: Specs) -> Floats:
     """Each device counts alike, up to a factor of its rows' square root."""
     _, place, counts = np.unique(specs.names.astype(str), return_inverse=True, return_counts=True)
-    weights: Floats = (1.0 / np.sqrt(counts))[place]
-    return weights / weights.mean()
+    weights = (1.0 / np.sqrt(counts))[place]
+    relative: Floats = weights / weights.mean()
+    return relative
 
 
 def _centre(x: Floats) -> tuple[Floats, Floats]:
