@@ -201,6 +201,20 @@ BYTES: Mapping[str, float] = {
 """Bytes of one number."""
 
 
+@dataclass(frozen=True)
+class Update:
+    """What an optimizer does to one parameter: FLOPs, numbers read and written, numbers it keeps."""
+
+    flops: int
+    moves: int
+    states: int
+
+
+OPTIMIZERS: Mapping[str, Update] = {"sgd": Update(2, 3, 0), "momentum": Update(4, 5, 1), "adamw": Update(14, 7, 2)}
+"""By name. Counted from the update rules: SGD reads weight and gradient and writes the weight; momentum reads and
+writes one average more, AdamW (Loshchilov and Hutter 2019, algorithm 2) two."""
+
+
 def _grown(operator: Operator, by: float) -> Operator:
     """What does not touch a batch's data (an optimizer, a weight's cast) does not grow with it."""
     if not (operator.input_bytes or operator.output_bytes):

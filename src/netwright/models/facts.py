@@ -1,59 +1,104 @@
 """What a model costs, found by tracing it without running it: FLOPs, bytes and parameters per operator.
 
     workload = trace(model, {"images": torch.empty(1, 3, 32, 32)})
+    step = trace_training(model, {"images": torch.empty(8, 3, 32, 32)}, optimizer="adamw")
 
 The model runs on fake tensors, which have shapes and no memory, so a model larger than this machine
-can be traced. Counted are the operators that eager PyTorch dispatches; a compiler that fuses them moves
-fewer bytes. This file knows no device and no time.
+can be traced. Counted are the operators that eager PyTorch dispatches, with attention and recurrent layers
+as the fused calls they are on most devices; a compiler that fuses more moves fewer bytes. A trace under
+`torch.autocast` counts what autocast makes of the model. This file knows no device and no time, and no model
+whose work depends on the values it reads.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
-from netwright.core.workload import Operator, Workload
+from netwright.core.error import UserError, did_you_mean
+from netwright.core.workload import OPTIMIZERS, Workload
+from netwright.models.counter import Counter, tensors
+from netwright.models.fused import Fused
 
-aten = torch.ops.aten
-
-FREE = {aten._unsafe_view, aten.lift_fresh, aten.empty, aten.empty_like, aten.new_empty}
-"""Operators beside the views that move nothing."""
-
-LOOKUPS = {aten.embedding, aten.index, aten.index_select, aten.gather}
-"""Operators that read of their table only the rows they return."""
-
-MOVES = LOOKUPS | {aten.clone, aten.copy_, aten.cat, aten._to_copy, aten.constant_pad_nd, aten.roll, aten.repeat}
-MOVES |= {aten.zeros, aten.ones, aten.full, aten.fill_, aten.arange}
-"""Operators that move bytes and compute nothing."""
-
-DTYPES = {torch.float64: "fp64", torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
-DTYPES |= {torch.int8: "int8", torch.uint8: "int8", torch.float8_e4m3fn: "fp8", torch.float8_e5m2: "fp8"}
+Inputs = Mapping[str, Any]
+"""Name -> tensor, or tensors in lists, tuples and mappings: caches of keys and values, for example."""
 
 
-def trace(model: nn.Module, inputs: Mapping[str, Tensor], name: str = "") -> Workload:
+def trace(model: nn.Module, inputs: Inputs, name: str = "", batch: int | None = None) -> Workload:
     """The operators of one inference call `model(**inputs)`.
 
-    `inputs` have the batch first; only their shapes and dtypes are used. FLOPs are those of
-    `torch.utils.flop_counter` for matrix products, convolutions and attention, and one per element for
-    the rest. Raises what the model raises for inputs that do not fit it.
+    Only the shapes and dtypes of `inputs` are used; the first one has the batch first, unless `batch` says how
+    many items they hold. FLOPs are those of `torch.utils.flop_counter` for matrix products, convolutions and
+    attention, and one per element for the rest. Raises UserError where the model's work depends on values,
+    and what the model raises for inputs that do not fit it.
     """
-    with _evaluating(model), torch.no_grad(), _fake(model, inputs) as (weights, fakes), _Count(weights) as count:
-        functional_call(model, weights, kwargs=fakes)
+    name, batch = name or type(model).__name__, _batch(inputs) if batch is None else batch
+    with _as(model, False), torch.no_grad(), _fake(model, inputs) as (weights, fakes), _told(name):
+        counter = Counter(weights.values(), tensors(fakes))
+        with counter, Fused(counter):
+            functional_call(model, weights, kwargs=fakes)
     return Workload(
-        name=name or type(model).__name__,
-        batch=next(iter(inputs.values())).shape[0],
+        name=name,
+        batch=batch,
         parameters=parameters(model),
-        operators=tuple(count.operators),
+        operators=tuple(counter.operators),
+        peak_bytes=counter.peak,
+    )
+
+
+def trace_training(
+    model: nn.Module,
+    inputs: Inputs,
+    loss: Callable[[Any], Tensor] | None = None,
+    optimizer: str = "adamw",
+    name: str = "",
+    batch: int | None = None,
+) -> Workload:
+    """The operators of one training step: forward and backward pass, and the optimizer's update.
+
+    `loss` makes a scalar of what the model answers; without it, the mean of every floating answer. `optimizer`
+    is one of `core.workload.OPTIMIZERS`, and counted as one pass over the weights it trains. `peak_bytes` and
+    `kept_bytes` hold inputs and activations; weights, gradients and optimizer state come on top. Raises what
+    `trace` does, and UserError for an unknown optimizer or a model in which nothing is trained.
+    """
+    if optimizer not in OPTIMIZERS:
+        raise UserError("optimizer", optimizer, did_you_mean(optimizer, OPTIMIZERS), 'optimizer="adamw"')
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UserError("model", type(model).__name__, "none of its parameters require a gradient", "facts.trace")
+    name, batch = name or type(model).__name__, _batch(inputs) if batch is None else batch
+    with _as(model, True), torch.enable_grad(), _fake(model, inputs) as (weights, fakes), _told(name):
+        counter = Counter(weights.values(), tensors(fakes))
+        trained = [weight for weight in weights.values() if weight.requires_grad]
+        for weight in trained:
+            weight.register_post_accumulate_grad_hook(lambda weight: counter.gradient(weight.grad))
+        with counter, Fused(counter):
+            value = (loss or _mean)(functional_call(model, weights, kwargs=fakes))
+            kept = counter.live
+            counter.backward()
+            value.backward()  # type: ignore[no-untyped-call]
+    update = OPTIMIZERS[optimizer]
+    counter.record(
+        optimizer,
+        float(update.flops * sum(weight.numel() for weight in trained)),
+        weight_bytes=float(update.moves * sum(weight.numel() * weight.element_size() for weight in trained)),
+        dtype=Counter.dtype_of(trained[0]),
+    )
+    return Workload(
+        name=name,
+        batch=batch,
+        parameters=parameters(model),
+        operators=tuple(counter.operators),
+        kind="training",
+        peak_bytes=counter.peak,
+        kept_bytes=kept,
     )
 
 
@@ -62,77 +107,46 @@ def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-class _Count(TorchDispatchMode):
-    """Writes down every operator that is dispatched."""
-
-    def __init__(self, weights: Mapping[str, Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.operators: list[Operator] = []
-        self._weights = {_storage(weight) for weight in weights.values()}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
-        given, made = _tensors((args, kwargs)), _tensors(result)
-        if made and not _is_free(func, given, made[0]):
-            output_bytes = sum(map(_bytes, made))
-            weight_bytes = sum(_bytes(tensor) for tensor in given if _storage(tensor) in self._weights)
-            input_bytes = sum(_bytes(tensor) for tensor in given if _storage(tensor) not in self._weights)
-            if func._overloadpacket in LOOKUPS:
-                weight_bytes, input_bytes = 0.0, output_bytes + sum(map(_bytes, given[1:]))
-            operator = Operator(
-                name=func._overloadpacket.__name__,
-                flops=_flops(func._overloadpacket, args, kwargs, result),
-                weight_bytes=weight_bytes,
-                input_bytes=input_bytes,
-                output_bytes=output_bytes,
-                dtype=_dtype(made, given),
-            )
-            self.operators.append(operator)
-        return result
+def _mean(answer: Any) -> Tensor:
+    floating = [tensor.mean() for tensor in tensors(answer) if tensor.is_floating_point() and tensor.requires_grad]
+    if not floating:
+        raise UserError("loss", None, "the model answers nothing that has a gradient", "pass loss=")
+    return torch.stack(floating).sum() if len(floating) > 1 else floating[0]
 
 
-def _flops(packet: Any, args: Any, kwargs: Any, result: Any) -> float:
-    if packet in flop_registry:
-        return float(flop_registry[packet](*args, **kwargs, out_val=result))
-    if packet is aten._scaled_dot_product_flash_attention_for_cpu:  # the registry has only its CUDA siblings
-        query, key, value = (tensor.shape for tensor in args[:3])
-        return float(sdpa_flop_count(query, key, value))
-    if packet in MOVES:
-        return 0.0
-    return float(max(tensor.numel() for tensor in _tensors((args, kwargs, result))))
-
-
-def _is_free(func: Any, given: list[Tensor], result: Tensor) -> bool:
-    packet = func._overloadpacket
-    if packet is aten._to_copy:
-        return bool(given) and given[0].dtype == result.dtype and given[0].device == result.device
-    return func.is_view or packet in FREE
-
-
-def _dtype(*groups: list[Tensor]) -> str:
-    """What it computes in: the first floating result, else the first floating argument, else fp32."""
-    floating = [tensor.dtype for group in groups for tensor in group if tensor.is_floating_point()]
-    small = [tensor.dtype for group in groups for tensor in group if tensor.dtype == torch.int8]
-    return DTYPES.get((floating + small + [torch.float32])[0], "fp32")
-
-
-def _bytes(tensor: Tensor) -> float:
-    """What reading the tensor takes; an expanded dimension is read once."""
-    held = math.prod(n for n, step in zip(tensor.shape, tensor.stride(), strict=True) if step)
-    return float(held * tensor.element_size())
-
-
-def _storage(tensor: Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
+def _batch(inputs: Inputs) -> int:
+    given = tensors(dict(inputs))
+    if not given:
+        raise UserError("inputs", dict(inputs), "at least one tensor, by the name of its argument", "pass inputs")
+    return int(given[0].shape[0]) if given[0].dim() else 1
 
 
 @contextlib.contextmanager
-def _fake(model: nn.Module, inputs: Mapping[str, Tensor]) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+def _told(name: str) -> Iterator[None]:
+    """Say in a person's words that a model's work depends on values, or that an operator has no shape rule."""
+    try:
+        yield
+    except (fake_tensor.DataDependentOutputException, fake_tensor.DynamicOutputShapeException) as fault:
+        raise _dependent(name, str(fault)) from fault
+    except (fake_tensor.UnsupportedOperatorException, fake_tensor.UnsupportedFakeTensorException) as fault:
+        raise UserError(
+            "model", name, f"no rule says what shape {fault} answers with", "torch.library.register_fake for it"
+        ) from fault
+    except RuntimeError as fault:
+        if ".numpy() is not supported" not in str(fault):
+            raise
+        raise _dependent(name, "a conversion to NumPy") from fault
+
+
+def _dependent(name: str, what: str) -> UserError:
+    return UserError(
+        "model", name, f"its work depends on the values of its inputs ({what}), and a trace has none",
+        "trace the part that computes, without the part that selects (non-maximum suppression, early exit, packing)",
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _fake(model: nn.Module, inputs: Inputs) -> Iterator[tuple[dict[str, Tensor], dict[str, Any]]]:
     """Stand-ins, without memory, for the model's parameters and buffers and for the inputs."""
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
@@ -143,17 +157,17 @@ def _fake(model: nn.Module, inputs: Mapping[str, Tensor]) -> Iterator[tuple[dict
         with mode:
             yield (
                 {name: mode.from_tensor(tensor) for name, tensor in named.items()},
-                {name: mode.from_tensor(tensor) for name, tensor in inputs.items()},
+                pytree.tree_map_only(Tensor, mode.from_tensor, dict(inputs)),
             )
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
 
 
 @contextlib.contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """In evaluation mode for a while; afterwards every module is as it was."""
+def _as(model: nn.Module, training: bool) -> Iterator[None]:
+    """In training or evaluation mode for a while; afterwards every module is as it was."""
     before = [(module, module.training) for module in model.modules()]
-    model.eval()
+    model.train(training)
     try:
         yield
     finally:

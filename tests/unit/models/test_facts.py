@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from netwright.models import facts
 
-MATRIX = {"convolution", "addmm", "mm", "bmm", "baddbmm"}
+MATRIX = {"convolution", "depthwise_convolution", "grouped_convolution", "addmm", "mm", "bmm", "baddbmm"}
 
 
 class Encoder(nn.Module):
