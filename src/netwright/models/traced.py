@@ -19,7 +19,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from netwright.core import artifact
+from netwright.core import artifact, workload
 from netwright.core.error import UserError
 from netwright.models import facts
 
@@ -41,11 +41,11 @@ def main(place: str, out: Path) -> None:
         allowed = f"a function without arguments that gives a torch module and its inputs: {fault}"
         raise UserError("model", place, allowed, EXAMPLE) from None
     try:
-        workload = facts.trace(model, named, name=type(model).__name__)
+        work = facts.trace(model, named, name=type(model).__name__)
     except Exception as fault:  # whatever a person's model raises for inputs that do not fit it
         allowed = f"does not run on these inputs: {type(fault).__name__}: {str(fault).splitlines()[0][:200]}"
         raise UserError("model", place, allowed, "inputs that the model takes") from None
-    artifact.write_json(out, workload)
+    workload.write(work, out.parent)
 
 
 def by_name(model: nn.Module, inputs: Any) -> dict[str, Tensor]:

@@ -11,13 +11,16 @@ A message takes `start + steps * hop + bytes on the link / (share * link rate)`:
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 import re
 from dataclasses import dataclass, replace
 
 from netwright.core.error import UserError, did_you_mean
-from netwright.core.workload import Workload
+from netwright.core.workload import Operator, Workload
 from netwright.hardware.device import Device
+from netwright.predict import roofline
 from netwright.predict.spread import Spread
 
 START, HOP, SHARE = 6.7e-6, 1.27e-6, 0.66
@@ -132,15 +135,44 @@ def shard(workload: Workload, tensor: int) -> Workload:
     Weights and arithmetic are divided; of two products in a row the first writes and the second reads a part
     only, so that on average (1 + 1 / tensor) / 2 of the activations move.
     """
+    if tensor == 1:
+        return workload
     moved = (1 + 1 / tensor) / 2
-    operators = tuple(
-        replace(
-            o,
-            flops=o.flops / tensor,
-            weight_bytes=o.weight_bytes / tensor,
-            input_bytes=o.input_bytes * moved,
-            output_bytes=o.output_bytes * moved,
-        )
-        for o in workload.operators
+    return replace(
+        workload,
+        parameters=math.ceil(workload.parameters / tensor),
+        operators=tuple(_part(one, tensor, moved) for one in workload.operators),
+        peak_bytes=workload.peak_bytes * moved,
+        kept_bytes=workload.kept_bytes * moved,
     )
-    return replace(workload, parameters=math.ceil(workload.parameters / tensor), operators=operators)
+
+
+def _part(one: Operator, tensor: int, moved: float) -> Operator:
+    matrix, attention = one.matrix, one.attention
+    return replace(
+        one,
+        flops=one.flops / tensor,
+        weight_bytes=one.weight_bytes / tensor,
+        input_bytes=one.input_bytes * moved,
+        output_bytes=one.output_bytes * moved,
+        matrix=matrix and replace(matrix, n=math.ceil(matrix.n / tensor)),
+        attention=attention
+        and replace(
+            attention,
+            heads=math.ceil(attention.heads / tensor),
+            kv_heads=math.ceil(attention.kv_heads / tensor),
+        ),
+    )
+
+
+def reduced(workload: Workload, tensor: int, device: Device) -> Spread:
+    """Seconds of the all-reduces of one pass: the output of every second product (Shoeybi 2019)."""
+    sizes = [o.output_bytes for o in workload.operators if roofline.is_matrix(o)][1::2]
+    found = [all_reduce(size, tensor, device) for size in sizes]
+    return functools.reduce(operator.add, found) if found else all_reduce(1.0, tensor, device)
+
+
+def boundary(workload: Workload) -> float:
+    """Bytes between two stages of a pipeline: the median output of a product."""
+    sizes = sorted(o.output_bytes for o in workload.operators if roofline.is_matrix(o))
+    return sizes[len(sizes) // 2] if sizes else 0.0

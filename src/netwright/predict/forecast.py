@@ -1,0 +1,112 @@
+"""The measurements of one question, and what follows from a rate: utilisation, power, energy, cost.
+
+This file does not know how a rate is found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from netwright.core.error import UserError
+from netwright.core.measurement import Measurement
+from netwright.core.workload import Workload
+from netwright.hardware.device import Device
+from netwright.predict import cost, roofline
+from netwright.predict.question import Question
+from netwright.predict.spread import Spread
+from netwright.predict.timing import Timing
+
+MILLION = 1e6
+
+LOAD = (0.40, 0.75, 1.0)
+"""Power under load over the thermal design power: least, median, most.
+
+Of 888 measured servings of language models on the H100, 5 %, 50 % and 95 % are 0.42, 0.76 and 0.97 (ML.ENERGY
+benchmark); rounded outwards, and nothing draws more than its design power for long.
+"""
+
+
+@dataclass
+class Forecast:
+    """Measurements as they are found; all share `left_out`, which says what is missing and why."""
+
+    device: Device
+    question: Question
+    about: dict[str, Any]
+    conditions: dict[str, Any]
+    left_out: dict[str, str] = field(default_factory=dict)
+    found: list[Measurement] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, work: Workload, device: Device, question: Question, time: Timing, **conditions: Any) -> Forecast:
+        """Of some work whose time on one device was found so; `conditions` add to what is said of every number."""
+        about = {
+            "level": time.level,
+            "n": time.n,
+            "source": "predicted",
+            "device": device.name,
+            "workload": work.digest,
+        }
+        told = {
+            "batch": work.batch,
+            "dtype": roofline.main_dtype(work),
+            "devices": question.split.devices,
+            "split": str(question.split),
+            "training": question.training,
+            "method": time.method,
+            "in_range": time.in_range,
+            "outside": list(time.outside),
+            "notes": list(time.notes),
+        }
+        return cls(device, question, about, {**told, **conditions})
+
+    def add(self, quantity: str, of: Spread | float, **conditions: Any) -> None:
+        """`conditions` replace those of the question."""
+        bounds = of if isinstance(of, Spread) else None
+        low, value, high = (bounds.low, bounds.value, bounds.high) if bounds else (float(of),) * 3  # type: ignore[arg-type]
+        told = {**self.conditions, **conditions, "left_out": self.left_out}
+        one = Measurement(quantity=quantity, value=value, low=low, high=high, **self.about, conditions=told)
+        self.found.append(one)
+
+    def utilised(self, work: Workload, seconds: Spread) -> None:
+        """Share of the peak that `seconds` for the work on one replica's devices come to."""
+        peak = (
+            self.device.rate(roofline.main_dtype(work)).flops
+            * self.question.split.tensor
+            * self.question.split.pipeline
+        )
+        self.add("utilisation", (seconds.inverse() * (work.flops / peak)).at_most(1.0))
+
+    def paid(self, throughput: Spread, tokens: int = 0) -> None:
+        """Power, energy and cost of a rate of items, and of their output tokens where they have some.
+
+        Without terms, a price that nobody states is left out; with them, it is refused.
+        """
+        terms = self.question.terms
+        devices = float(self.question.split.devices)
+        watts = power(self.device)
+        if watts is None:
+            self.left_out["power"] = f"no design power of {self.device.name} is known"
+        else:
+            self.add("power", watts)
+            joules = watts * devices / throughput
+            self.add("energy", joules)
+            if tokens:
+                self.add("token_energy", joules / tokens)
+        try:
+            price = cost.hour(self.device, terms or cost.Terms())
+        except UserError as refusal:
+            if terms is not None:
+                raise
+            self.left_out["cost"] = refusal.allowed
+            return
+        dollars = price.hour(watts) * (devices * MILLION / 3600) / throughput
+        self.add("cost", dollars, price=price.source)
+        if tokens:
+            self.add("token_cost", dollars / tokens, price=price.source)
+
+
+def power(device: Device) -> Spread | None:
+    """Watts of one device under load; None where its design power is not known."""
+    return None if device.power is None else Spread(LOAD[1], LOAD[0], LOAD[2]) * device.power
