@@ -285,6 +285,12 @@ def _scores(
                 scores.append(np.abs(off[rest] - shift) / np.sqrt(variance))
                 of.append(np.full(len(rest), name))
         found.append(interval.grid(np.concatenate(scores), np.concatenate(of)))
+    if (
+        len(np.unique(device)) == 1
+    ):  # its own scores say nothing of another device; those of a normal deviation stand in
+        from scipy.stats import halfnorm
+
+        return np.maximum(np.array(found), halfnorm.ppf(interval.GRID))
     return np.array(found)
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import functools
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -62,13 +64,13 @@ def load(path: Path) -> tuple[dict[str, Fitted], dict[str, Any]]:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ValueError(f"larger than {MOST_BYTES / 1e6:.0f} MB")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+            arrays = dict(kept)
         told = json.loads(bytes(arrays.pop("about")))
         if told["format"] != FORMAT:
             raise ValueError(f"format {told['format']}, not {FORMAT}")
         return {name: _fitted(name, texts, arrays) for name, texts in told["suites"].items()}, told
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as fault:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as fault:
         raise UserError(
             "predictor", str(path), f"no fitted predictor: {fault}", "netwright predict fit FOLDER"
         ) from None
