@@ -105,7 +105,8 @@ class Workload:
 
     `peak_bytes` are alive at once at the worst moment beside weights, gradients and optimizer state: inputs
     and activations, each freed when nothing needs it any more; 0 where nobody counted. `kept_bytes` of them
-    are kept from the forward for the backward pass. `notes` say what could not be counted.
+    are kept from the forward for the backward pass. `stored_bytes` are those of parameters and buffers.
+    `notes` say what could not be counted.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Workload:
     kind: Literal["inference", "training"] = "inference"
     peak_bytes: float = 0.0
     kept_bytes: float = 0.0
+    stored_bytes: float = 0.0
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -183,7 +185,11 @@ class Workload:
             for o in self.operators
         )
         return replace(
-            self, operators=operators, peak_bytes=self.peak_bytes * whole, kept_bytes=self.kept_bytes * whole
+            self,
+            operators=operators,
+            peak_bytes=self.peak_bytes * whole,
+            kept_bytes=self.kept_bytes * whole,
+            stored_bytes=self.stored_bytes * whole,
         )
 
 

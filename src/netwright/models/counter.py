@@ -7,11 +7,12 @@ fake tensors is the moment eager PyTorch would free it. It knows no device, no k
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -36,6 +37,8 @@ BAGS = {aten._embedding_bag, aten._embedding_bag_forward_only}
 WRITES = {aten.index_put_, aten.index_copy_, aten.scatter_, aten.index_add_}
 """Operators that touch of their first argument only what they write: a KV cache, for example."""
 
+COPIES = {aten._to_copy, aten.clone}
+
 FILLS = {aten.copy_, aten.fill_, aten.zero_, aten.zeros_like, aten.ones_like, aten.full_like}
 """Operators that do not read their first argument."""
 
@@ -43,6 +46,9 @@ MOVES = LOOKUPS | {aten.clone, aten.copy_, aten.cat, aten._to_copy, aten.constan
 MOVES |= {aten.zeros, aten.ones, aten.full, aten.arange, aten.stack, aten.new_zeros, aten.new_full, aten.new_ones}
 MOVES |= FILLS | {aten.index_put_, aten.index_copy_, aten.scatter_, aten.flip}
 """Operators that move bytes and compute nothing."""
+
+PRODUCTS = {aten.mm: 0, aten.bmm: 0, aten.addmm: 1, aten.baddbmm: 1, aten._scaled_mm: 0, aten._int_mm: 0}
+"""Matrix products -> where the first of their two matrices stands."""
 
 ATTENTION = {
     aten._scaled_dot_product_flash_attention_for_cpu: 0,
@@ -55,7 +61,7 @@ DTYPES |= {torch.int8: "int8", torch.uint8: "int8", torch.float8_e4m3fn: "fp8", 
 
 
 class Counter(TorchDispatchMode):
-    """Writes down every operator that is dispatched, and how many bytes are alive.
+    """Writes down every operator that is dispatched, and the `activations` and `copies` of weights alive meanwhile.
 
     `weights` are the tensors that are there whatever the batch; what is computed from them alone is one of
     them. After `backward()` has been called, products of two activations are gradients of weights.
@@ -64,11 +70,10 @@ class Counter(TorchDispatchMode):
     def __init__(self, weights: Iterable[Tensor], inputs: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.operators: list[Operator] = []
-        self.live = self.peak = 0.0
+        self.activations, self.copies = Alive(), Alive()
         self._paused = self._backward = False
         self._weights = {storage(weight) for weight in weights}
-        self._sizes: dict[int, float] = {}
-        self._made_by: dict[int, int] = {}
+        self._made_by: dict[int, tuple[int, ...]] = {}
         for tensor in inputs:
             self._born(tensor)
 
@@ -85,14 +90,17 @@ class Counter(TorchDispatchMode):
                 read = given[1:] if packet in FILLS else given
                 name, flops = _name(packet, args), _flops(packet, args, kwargs, result)
                 shape = {"matrix": self._matrix(packet, args, made), "attention": _attention(packet, args, kwargs)}
-                self.add(name, flops, read, made, **shape)
-        of_weights = bool(given) and all(storage(tensor) in self._weights for tensor in given)
+                before = self._made_by.get(storage(read[0]), ()) if packet in COPIES and read else ()
+                self.add(name, flops, read, made, before, **shape)
+        of_weights = bool(given) and packet not in FREE and all(storage(tensor) in self._weights for tensor in given)
         for tensor in made:
             self._born(tensor, of_weights)
         return result
 
-    def add(self, name: str, flops: float, given: list[Tensor], made: list[Tensor], **shape: Any) -> None:
-        """One operator that reads all of `given` and writes all of `made`."""
+    def add(
+        self, name: str, flops: float, given: list[Tensor], made: list[Tensor], before: Any = (), **shape: Any
+    ) -> None:
+        """One operator that reads all of `given` and writes all of `made`; a copy names who made its original."""
         weights = [tensor for tensor in given if storage(tensor) in self._weights]
         inputs = [tensor for tensor in given if storage(tensor) not in self._weights]
         of_weights = len(weights) == len(given) > 0
@@ -106,7 +114,7 @@ class Counter(TorchDispatchMode):
             dtype=_dtype(made, given),
             **shape,
         )
-        self._made_by |= {storage(tensor): len(self.operators) - 1 for tensor in made}
+        self._made_by |= {storage(tensor): (*before, len(self.operators) - 1) for tensor in made}
 
     def record(self, name: str, flops: float, **about: Any) -> None:
         self.operators.append(Operator(name=name, flops=flops, **about))
@@ -118,15 +126,21 @@ class Counter(TorchDispatchMode):
     def gradient(self, tensor: Tensor) -> None:
         """A weight's gradient has been computed: it is no activation, and whoever wrote it wrote a weight."""
         key = storage(tensor)
-        at = self._made_by.get(key)
-        if at is not None and key not in self._weights:
-            operator, size = self.operators[at], bytes_of(tensor)
-            size = min(size, operator.output_bytes)
+        if key in self._weights:
+            return
+        made_by = self._made_by.get(key, ())
+        for at in made_by:
+            operator = self.operators[at]
+            size = operator.output_bytes + (operator.input_bytes if at != made_by[0] else 0.0)
+            if operator.name == "convolution_backward":  # it wrote the gradient of its input too
+                size = min(bytes_of(tensor), size)
+            left = operator.output_bytes + operator.input_bytes - size
+            given = min(operator.input_bytes, left)
             self.operators[at] = replace(
-                operator, weight_bytes=operator.weight_bytes + size, output_bytes=operator.output_bytes - size
+                operator, weight_bytes=operator.weight_bytes + size, input_bytes=given, output_bytes=left - given
             )
         self._weights.add(key)
-        self.live -= self._sizes.pop(key, 0.0)
+        self.activations.forget(key)
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -164,8 +178,8 @@ class Counter(TorchDispatchMode):
 
     def _matrix(self, packet: Any, args: Any, made: list[Tensor]) -> Matrix | None:
         """The product that a call is; see `Matrix` for convolutions, whose backward pass is two of them."""
-        if packet in (aten.mm, aten.addmm, aten.bmm, aten.baddbmm):
-            a, b = args[-2:] if len(args) in (2, 3) else args[1:3]
+        if packet in PRODUCTS:
+            a, b = args[PRODUCTS[packet] :][:2]
             count = a.shape[0] if a.dim() == 3 else 1
             return Matrix(m=a.shape[-2], n=b.shape[-1], k=a.shape[-1], count=count, grows=self._grows(a, b))
         if packet is aten.convolution:
@@ -175,7 +189,7 @@ class Counter(TorchDispatchMode):
             return replace(one, count=one.count * sum(map(bool, args[10][:2])))
         return None
 
-    def _grows(self, a: Tensor, b: Tensor) -> str:
+    def _grows(self, a: Tensor, b: Tensor) -> Literal["m", "n", "k", "count"]:
         if storage(b) in self._weights:
             return "m"
         if storage(a) in self._weights:
@@ -186,20 +200,52 @@ class Counter(TorchDispatchMode):
 
     def _born(self, tensor: Tensor, of_weights: bool = False) -> None:
         key = storage(tensor)
-        if key in self._sizes or key in self._weights:
+        if key in self.activations or key in self._weights:
             return
         held = tensor.untyped_storage()
         weakref.finalize(held, self._died, key).atexit = False
         if of_weights:
             self._weights.add(key)
-        self._sizes[key] = float(held.nbytes())
-        self.live += self._sizes[key]
-        self.peak = max(self.peak, self.live)
+        (self.copies if of_weights else self.activations).born(key, float(held.nbytes()))
 
     def _died(self, key: int) -> None:
-        self.live -= self._sizes.pop(key, 0.0)
+        self.activations.died(key)
+        self.copies.died(key)
         self._weights.discard(key)
         self._made_by.pop(key, None)
+
+
+class Alive:
+    """Bytes that are alive, over time."""
+
+    def __init__(self) -> None:
+        self._changes: list[float] = []
+        self._births: dict[int, int] = {}
+
+    def __contains__(self, key: int) -> bool:
+        return key in self._births
+
+    @property
+    def now(self) -> float:
+        return sum(self._changes)
+
+    @property
+    def peak(self) -> float:
+        """The most that were alive at once."""
+        return max(itertools.accumulate(self._changes), default=0.0)
+
+    def born(self, key: int, size: float) -> None:
+        self._births[key] = len(self._changes)
+        self._changes.append(size)
+
+    def died(self, key: int) -> None:
+        if key in self._births:
+            self._changes.append(-self._changes[self._births.pop(key)])
+
+    def forget(self, key: int) -> None:
+        """As if it had never been born."""
+        if key in self._births:
+            self._changes[self._births.pop(key)] = 0.0
 
 
 def convolution(given: Any, weight: Any, made: Any, transposed: bool, groups: int) -> Matrix:
@@ -252,12 +298,12 @@ def _name(packet: Any, args: Any) -> str:
 def _flops(packet: Any, args: Any, kwargs: Any, result: Any) -> float:
     if packet is aten.convolution_backward:  # torch's formula counts grouped weights' gradients as if ungrouped
         one = convolution(args[1].shape, args[2].shape, args[0].shape, args[7], args[9])
-        return one.flops * sum(map(bool, args[10][:2]))
+        return float(one.flops * sum(map(bool, args[10][:2])))
     if packet in ATTENTION:
-        query, key, value = (tensor.shape for tensor in args[ATTENTION[packet] :][:3])
-        if ATTENTION[packet]:
-            return float(sdpa_backward_flop_count(args[0].shape, query, key, value))
-        return float(sdpa_flop_count(query, key, value))
+        shapes = [tensor.shape for tensor in args[: 3 + ATTENTION[packet]]]
+        return float((sdpa_backward_flop_count if ATTENTION[packet] else sdpa_flop_count)(*shapes))
+    if packet in (aten._int_mm, aten._grouped_mm):
+        return 2.0 * int(args[0].numel()) * int(args[1].shape[-1])
     if packet in flop_registry:
         return float(flop_registry[packet](*args, **kwargs, out_val=result))
     if packet in MOVES:

@@ -25,7 +25,7 @@ from torch.utils import _pytree as pytree
 
 from netwright.core.error import UserError, did_you_mean
 from netwright.core.workload import OPTIMIZERS, Workload
-from netwright.models.counter import Counter, tensors
+from netwright.models.counter import Counter, storage, tensors
 from netwright.models.fused import Fused
 
 Inputs = Mapping[str, Any]
@@ -50,7 +50,8 @@ def trace(model: nn.Module, inputs: Inputs, name: str = "", batch: int | None = 
         batch=batch,
         parameters=parameters(model),
         operators=tuple(counter.operators),
-        peak_bytes=counter.peak,
+        peak_bytes=counter.activations.peak,
+        stored_bytes=_stored(weights, counter),
     )
 
 
@@ -81,9 +82,9 @@ def trace_training(
             weight.register_post_accumulate_grad_hook(lambda weight: counter.gradient(weight.grad))
         with counter, Fused(counter):
             value = (loss or _mean)(functional_call(model, weights, kwargs=fakes))
-            kept = counter.live
+            kept = counter.activations.now
             counter.backward()
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
     update = OPTIMIZERS[optimizer]
     counter.record(
         optimizer,
@@ -97,7 +98,8 @@ def trace_training(
         parameters=parameters(model),
         operators=tuple(counter.operators),
         kind="training",
-        peak_bytes=counter.peak,
+        peak_bytes=counter.activations.peak,
+        stored_bytes=_stored(weights, counter),
         kept_bytes=kept,
     )
 
@@ -105,6 +107,12 @@ def trace_training(
 def parameters(model: nn.Module) -> int:
     """Trainable numbers; shared ones count once."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _stored(weights: Mapping[str, Tensor], counter: Counter) -> float:
+    """Parameters and buffers, and what is made of them alone while the model runs: autocast's copies, for example."""
+    sizes = {storage(weight): float(weight.untyped_storage().nbytes()) for weight in weights.values()}
+    return sum(sizes.values()) + counter.copies.peak
 
 
 def _mean(answer: Any) -> Tensor:

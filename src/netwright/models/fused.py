@@ -10,6 +10,7 @@ Does not know recurrent cells that are called step by step: they are counted as 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -47,7 +48,7 @@ def _attention(counter: Counter, args: Any, kwargs: Any, answer: Tensor) -> Tens
     names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
     given = {**dict(zip(names, args, strict=False)), **kwargs}
     mask = given.get("attn_mask")
-    return _Attention.apply(  # type: ignore[no-any-return]
+    return _Attention.apply(  # type: ignore[no-any-return, no-untyped-call]
         counter, answer, bool(given.get("is_causal")), mask, given["query"], given["key"], given["value"]
     )
 
@@ -81,14 +82,36 @@ class _Attention(torch.autograd.Function):
         return None, None, None, None, *gradients
 
 
+@dataclass(frozen=True)
+class _Layers:
+    """Recurrent layers in one call: `positions` are the items of all `steps` together."""
+
+    name: str
+    layers: int
+    directions: int
+    positions: int
+    steps: int
+    parameters: int
+
+    def own(self, parameters: Any) -> list[Any]:
+        """The parameters of each layer and direction."""
+        each = self.parameters // (self.layers * self.directions)
+        return [parameters[at : at + each] for at in range(0, self.parameters, each)]
+
+
 def _recurrent(counter: Counter, name: str, args: Any, answer: Any) -> Any:
     packed = isinstance(args[1], Tensor) and isinstance(args[2], (Tensor, tuple)) and not isinstance(args[3], bool)
-    data, parameters, layers = args[0], args[3] if packed else args[2], args[5] if packed else args[4]
-    directions = 2 if (args[8] if packed else args[7]) else 1
-    positions = data.shape[:-1].numel()
-    steps = len(args[1]) if packed else data.shape[1 if args[8] else 0] if data.dim() == 3 else data.shape[0]
-    about = (name, layers, directions, positions, steps)
-    return _Recurrent.apply(counter, about, answer, data, *parameters)
+    data, state, parameters = args[0], args[2 if packed else 1], args[3 if packed else 2]
+    layers, directions = args[5 if packed else 4], 2 if args[8 if packed else 7] else 1
+    time = 1 if data.dim() == 3 and not packed and args[8] else 0
+    steps = len(args[1]) if packed else data.shape[time]
+    about = _Layers(name, layers, directions, data.shape[:-1].numel(), steps, len(parameters))
+    states = [state] if isinstance(state, Tensor) else list(state)
+    given = [*parameters, data, *states]
+    if torch.is_autocast_enabled(data.device.type):  # cuDNN's recurrent layers follow autocast, those of a CPU do not
+        dtype = torch.get_autocast_dtype(data.device.type)
+        given, answer = [tensor.to(dtype) for tensor in given], [tensor.to(dtype) for tensor in answer]
+    return _Recurrent.apply(counter, about, tuple(answer), *given)  # type: ignore[no-untyped-call]
 
 
 class _Recurrent(torch.autograd.Function):
@@ -99,51 +122,45 @@ class _Recurrent(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, counter: Any, about: Any, answer: Any, data: Any, *parameters: Any) -> Any:
-        made = torch.utils._pytree.tree_map(lambda tensor: tensor.new_empty(tensor.shape), answer)
+    def forward(ctx: Any, counter: Any, about: Any, answer: Any, *given: Any) -> Any:
+        made = tuple(tensor.new_empty(tensor.shape) for tensor in answer)
         ctx.counter, ctx.about, kept = counter, about, []
-        # every layer's gates and state: what a fused layer writes for its backward pass
-        if any(ctx.needs_input_grad):
-            rows = sum(p.shape[0] + p.shape[1] for p in parameters if p.dim() == 2 and p.shape[0] > p.shape[1])
-            kept = [data.new_empty(about[3] * rows // 2)]
-        ctx.save_for_backward(data, *parameters, made[0], *kept)
-        ctx.count = len(parameters)
-        _layers(counter, about, data, parameters, made[0], 1)
+        if any(ctx.needs_input_grad):  # gates and states of every layer: what a fused one writes for its backward pass
+            rows = sum(own[0].shape[0] + own[1].shape[1] for own in about.own(given))
+            kept = [given[0].new_empty(about.positions * rows)]
+        ctx.save_for_backward(*given, made[0], *kept)
+        ctx.count = len(given)
+        _layers(counter, about, given, made[0].shape[-1], 1)
         return made
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        data, parameters = ctx.saved_tensors[0], ctx.saved_tensors[1 : 1 + ctx.count]
-        given = [tensor.new_empty(tensor.shape) for tensor in (data, *parameters)]
-        _layers(ctx.counter, ctx.about, data, parameters, gradients[0], 2)
-        return None, None, None, *given
+        given = ctx.saved_tensors[: ctx.count]
+        _layers(ctx.counter, ctx.about, given, gradients[0].shape[-1], 2)
+        return None, None, None, *(tensor.new_empty(tensor.shape) for tensor in given)
 
 
-def _layers(counter: Any, about: Any, data: Any, parameters: Any, made: Any, times: int) -> None:
+def _layers(counter: Counter, about: _Layers, given: Any, wide: int, times: int) -> None:
     """Tells the counter both products of every layer and direction, `times` over."""
-    name, layers, directions, positions, steps = about
-    each = len(parameters) // (layers * directions)
-    suffix = "_backward" if times > 1 else ""
-    for at in range(layers * directions):
-        own = parameters[at * each : (at + 1) * each]
-        size, dtype = data.element_size(), counter.dtype_of(data)
-        matrices = [tensor for tensor in own if tensor.dim() == 2]
-        inner, state = matrices[0], matrices[1]
-        width = made.shape[-1] // directions
-        for part, weights, wide, deep in (
-            ("", [inner], inner.shape[1], inner.shape[0]),
-            ("_recurrence", matrices[1:] + [t for t in own if t.dim() == 1], inner.shape[0], width),
+    suffix, positions = "_backward" if times > 1 else "", about.positions
+    size, dtype = given[0].element_size(), counter.dtype_of(given[0])
+    for inner, state, *others in about.own(given):
+        gates, rows = inner.shape[0], max(round(positions / max(about.steps, 1)), 1)
+        follows = sum(tensor.numel() for tensor in (state, *others))
+        for name, matrix, weights, reads, writes in (
+            (about.name, inner, inner.numel(), inner.shape[1], gates),
+            (f"{about.name}_recurrence", state, follows, gates, wide // about.directions),
         ):
-            shape = Matrix(m=positions, n=inner.shape[0], k=inner.shape[1])
-            if part:
-                rows = max(round(positions / max(steps, 1)), 1)
-                shape = Matrix(m=rows, n=state.shape[0], k=state.shape[1], count=steps)
+            first = matrix is inner
+            products = sum(t.numel() for t in ([inner] if first else [state, *others]) if t.dim() == 2)
             counter.record(
-                f"{name}{part}{suffix}",
-                2.0 * times * positions * sum(t.numel() for t in weights if t.dim() == 2),
-                weight_bytes=times * sum(t.numel() for t in weights) * size,
-                input_bytes=times * positions * wide * size,
-                output_bytes=times * positions * deep * size,
+                name + suffix,
+                2.0 * times * positions * products,
+                weight_bytes=float(times * weights * size),
+                input_bytes=float(times * positions * reads * size),
+                output_bytes=float(times * positions * writes * size),
                 dtype=dtype,
-                matrix=shape,
+                matrix=Matrix(
+                    m=positions if first else rows, n=gates, k=matrix.shape[1], count=1 if first else about.steps
+                ),
             )
