@@ -123,7 +123,7 @@ def evaluate(
                     judge(answer.value, rest["value"], answer.low, answer.high, answer.in_range, answer.refused)
                 )
             if parts:
-                mean = {key: float(np.nanmean([part[key] for part in parts])) for key in parts[0]}
+                mean = {key: _mean([part[key] for part in parts]) for key in parts[0]}
                 found.append(_score(suite, split, device, "netwright", k, len(kept), mean))
     return found
 
@@ -221,6 +221,11 @@ def judge(
     if in_range is not None:
         found["flagged"] = np.mean(~in_range[kept])
     return {**{key: float(x) for key, x in found.items()}, "refused": float(no.sum())}
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def _score(suite: Suite, split: str, device: Device, method: str, k: int, n: int, mean: Mapping[str, float]) -> Score:

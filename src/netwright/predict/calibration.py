@@ -121,7 +121,7 @@ def fit_prior(samples: Sequence[tuple[Floats, Labels, Floats, Floats]], label_na
             total += float(np.log(np.diag(lower)).sum() + 3.0 * np.log1p(white**2 / 5.0).sum())
         return total
 
-    found = minimize(cost, start, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40})
+    found = minimize(cost, start, method="L-BFGS-B", bounds=bounds, options={"maxiter": 25})
     return _prior(found.x, z, label_names)
 
 

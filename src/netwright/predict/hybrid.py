@@ -254,10 +254,11 @@ def _held_out_effects(off: Floats, levels: Mapping[str, Texts], specs: Specs, gr
 
 def _prior(off: Floats, z: Floats, labels: Mapping[str, Texts], sizes: Floats, device: Texts, rng: Any) -> Prior:
     samples = []
-    for name in np.unique(device):
+    names = np.unique(device)
+    for name in names:
         places = np.flatnonzero(device == name)
-        for _ in range(2):
-            picked = rng.choice(places, min(len(places), 120), replace=False)
+        for _ in range(max(1, 8 // len(names))):
+            picked = rng.choice(places, min(len(places), 80), replace=False)
             samples.append((z[picked], _take(labels, picked), off[picked], sizes[picked]))
     found = fit_prior(samples, list(labels))
     return found if len(np.unique(device)) > 1 else replace(found, bias=max(found.bias, ALONE))

@@ -1,11 +1,12 @@
 """A suite of made-up rows, whose truth is known: devices differ, a mode shifts, networks differ."""
 
-from types import SimpleNamespace
+import sys
 
 import numpy as np
+import pandas as pd
 
 from netwright.hardware.device import Device
-from netwright.predict.table import Described
+from netwright.predict.table import Described, Specs
 
 
 def device(name, architecture="one", **changes):
@@ -37,7 +38,7 @@ def columns(n, names=tuple(DEVICES), seed=0, noise=0.08):
         "family": rng.choice(np.array(["cnn", "vit"], dtype=object), n),
         "work": np.array([f"net{i % 50}" for i in range(n)], dtype=object),
     }
-    specs = suite.specs(made)
+    specs = _specs(made)
     told = describe(made, specs)
     truth = told.base + 0.4 + 0.2 * np.tanh(told.features[:, 0])
     truth += np.array([SHIFT[name] for name in made["device"]]) + np.where(made["mode"] == "eager", 0.25, -0.25)
@@ -63,8 +64,6 @@ def read(folder):
     path = folder / "toy.csv"
     if not path.is_file():
         return {}, {}
-    import pandas as pd
-
     frame = pd.read_csv(path)
     good = frame["value"] > 0
     made = {
@@ -75,17 +74,10 @@ def read(folder):
 
 
 def _specs(made):
-    from netwright.predict.table import Specs
-
     return Specs.of(made["device"], DEVICES)
 
 
-suite = SimpleNamespace(
-    NAME="toy",
-    QUANTITY="latency",
-    REGIMES=("compute_bound", "log_base"),
-    describe=describe,
-    read=read,
-    specs=_specs,
-    SPLITS={"old to new": lambda columns, specs: (specs.architecture != "D", specs.architecture == "D")},
-)
+NAME, QUANTITY, REGIMES = "toy", "latency", ("compute_bound", "log_base")
+PARAMS = {"num_iterations": 60, "learning_rate": 0.2, "num_leaves": 8}
+SPLITS = {"old to new": lambda columns, specs: (specs.architecture != "D", specs.architecture == "D")}
+suite = sys.modules[__name__]
