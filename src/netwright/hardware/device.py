@@ -136,9 +136,13 @@ _SAME = (1.0, 1.0, 1.0)
 
 INSTEAD: Mapping[str, tuple[tuple[str, tuple[float, float, float], str], ...]] = {
     "tf32": (("fp32", _SAME, "computed in fp32"),),
-    "bf16": (("fp32", _SAME, "computed in fp32"),),
+    "bf16": (("fp32", _SAME, "computed in fp32"), ("fp16", _SAME, "computed in fp16")),
     "fp16": (("bf16", _SAME, "the same units as bf16"), ("fp32", _SAME, "computed in fp32")),
-    "fp8": (("bf16", _SAME, "computed in bf16"), ("fp16", _SAME, "computed in fp16")),
+    "fp8": (
+        ("bf16", _SAME, "computed in bf16"),
+        ("fp16", _SAME, "computed in fp16"),
+        ("fp32", _SAME, "computed in fp32"),
+    ),
     "fp4": (
         ("fp8", _SAME, "computed in fp8"),
         ("bf16", _SAME, "computed in bf16"),
