@@ -89,6 +89,16 @@ def ratio(a: ArrayLike, b: ArrayLike, level: float = 0.95, seed: int = 0) -> Int
     return bootstrap(_observations(a) / _observations(b), np.median, level, seed=seed)
 
 
+def conformal(errors: ArrayLike, level: float) -> float:
+    """What a new absolute error stays below with probability `level`, if it is exchangeable with these.
+
+    The split-conformal quantile (Vovk et al. 2005): the ceil((n + 1) level)-th smallest; infinite where n is too few.
+    """
+    x = np.sort(np.asarray(errors, dtype=np.float64))
+    rank = math.ceil((len(x) + 1) * level)
+    return float(x[rank - 1]) if rank <= len(x) else math.inf
+
+
 def false_difference_rate(draw: Callable[[int], tuple[ArrayLike, ArrayLike]], trials: int = 100) -> Interval:
     """A/A test: how often `paired` calls two samples of the same thing different.
 
