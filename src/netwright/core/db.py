@@ -102,6 +102,17 @@ def engine(runs: Path) -> Engine:
     return opened
 
 
+@contextlib.contextmanager
+def reading(url: str) -> Iterator[Connection]:
+    """A PostgreSQL database as it stands, to read: nothing is made or migrated. Raises UserError as `engine` does."""
+    opened = _postgres(url)
+    try:
+        with _refusals(opened.url), opened.connect() as connection:
+            yield connection
+    finally:
+        opened.dispose()
+
+
 def record_run(engine: Engine, folder: Path) -> None:
     """Write what a run's folder holds; rows of that run that are there already are replaced."""
     with _refusals(engine.url), engine.begin() as connection:

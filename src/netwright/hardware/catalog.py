@@ -1,16 +1,20 @@
-"""The devices that ship with netwright, found by name.
+"""The devices that netwright knows, found by name.
 
     catalog.find("h100").bandwidth
+    catalog.find("NVIDIA A100-SXM4-80GB").name      # "NVIDIA A100 SXM 80GB"
+    catalog.from_specs(Path("my-card.yaml"))
 
-Names are matched without regard to case, spaces, hyphens and the maker's name; short aliases stand in
-the seed file and were each looked at by a person. `this-machine` is what `detect.machine()` says.
+Three layers, believed in this order value by value: the curated seed, Epoch AI's table (both ship), and
+what was imported into the database of `runs` where there is one; reading makes none. Each value keeps its
+source. `this-machine` is what `detect.machine()` says. A row without bandwidth or any rate is in
+`incomplete`, and `find` says what it lacks: nothing here is ever guessed.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
-import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,10 +22,13 @@ from typing import Any
 
 from netwright.core import recipe
 from netwright.core.error import UserError
+from netwright.hardware import layers, names, specs
 from netwright.hardware.device import Device
+from netwright.hardware.layers import Incomplete
 
 SEED = Path(__file__).with_name("seed") / "devices.toml"
 HERE = "this-machine"
+RUNS = Path("runs")
 
 
 @functools.cache
@@ -29,34 +36,135 @@ def load(path: Path = SEED) -> tuple[Device, ...]:
     """All devices of a seed file, in its order. Raises ValueError when two share a name or an alias."""
     values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     devices = tuple(recipe.build(Device, row, "device") for row in values["device"])
-    keys = [key for device in devices for key in _keys(device)]
+    keys = [key for device in devices for key in dict.fromkeys(map(names.plain, _names(device)))]
     double = sorted({key for key in keys if keys.count(key) > 1})
     if double:
         raise ValueError(f"{path.name}: {double} name more than one device")
     return devices
 
 
-def all() -> tuple[Device, ...]:
-    """Every device of the catalogue; this machine is not among them."""
-    return load()
+def all(runs: Path = RUNS) -> tuple[Device, ...]:
+    """Every device that something can be predicted for, the curated ones first; this machine is not among them."""
+    return _everything(runs)[0]
 
 
-def find(name: str) -> Device:
-    """The device of that name or alias. Raises UserError with the nearest names."""
-    if _plain(name) == _plain(HERE):
+def incomplete(runs: Path = RUNS) -> tuple[Incomplete, ...]:
+    """Devices that are known, but not well enough to predict anything, with what they lack."""
+    return _everything(runs)[1]
+
+
+def find(name: str, runs: Path = RUNS) -> Device:
+    """The device of that name or alias, in any spelling that `names.key` takes for the same.
+
+    Raises UserError with the nearest names, or with what a known device lacks.
+    """
+    if names.plain(name) == names.plain(HERE):
         from netwright.hardware import detect
 
         return detect.machine()
-    devices = {key: device for device in load() for key in _keys(device)}
-    if _plain(name) in devices:
-        return devices[_plain(name)]
-    raise UserError("device", name, _nearest(_plain(name), devices), "netwright hardware list")
+    found = _shipped(name)
+    key = names.key(name) if found is None else names.device_key(found.manufacturer, found.name)
+    for imported_name, maker, kind, stated in layers.imported(runs, key).values():
+        if isinstance(found, Device):
+            return layers.merge(found, stated)
+        found = layers.device(imported_name, maker, kind, stated)
+    if isinstance(found, Incomplete):
+        allowed = f"it is known, but no source here states its {' and '.join(found.lacks)}"
+        raise UserError("device", name, allowed, "write its data sheet into a file: --specs FILE.yaml")
+    if found is None:
+        raise UserError("device", name, _nearest(names.plain(name), runs), "netwright hardware list")
+    return found
 
 
-def _nearest(wrong: str, devices: dict[str, Device]) -> str:
-    near = difflib.get_close_matches(wrong, devices, n=3, cutoff=0.5)
-    near += [key for key in devices if wrong and (wrong in key or key in wrong) and key not in near]
-    listed = _short(devices[key] for key in near) or _short(load())
+def from_specs(path: Path) -> Device:
+    """The device of a YAML file (see `specs`).
+
+    Where the file's name is that of a device of the catalogue and all numbers that both state agree
+    within 10 %, it is that device: what the file leaves out is taken from there. Raises UserError.
+    """
+    told = specs.read(path)
+    known = _shipped(told.name)
+    if not isinstance(known, Device) or not _agree(told, known):
+        return told
+    if told.manufacturer == "unknown":
+        told = dataclasses.replace(told, manufacturer=known.manufacturer, kind=known.kind)
+    narrow = known.narrow if told.rates.keys() & known.rates.keys() & {"bf16", "fp16"} else told.narrow
+    return layers.merge(dataclasses.replace(told, narrow=narrow), layers.stated(known))
+
+
+def _agree(a: Device, b: Device) -> bool:
+    pairs = [(getattr(a, name), getattr(b, name)) for name in ("bandwidth", "memory", "power", "units")]
+    pairs += [(a.rates[dtype], b.rates[dtype]) for dtype in a.rates.keys() & b.rates.keys()]
+    return not any(x is not None and y is not None and not 0.9 <= x / y <= 1.1 for x, y in pairs)
+
+
+def _shipped(name: str) -> Device | Incomplete | None:
+    """The device of that name among those that ship: exactly, by its key, or by its key and memory size."""
+    plain, key = names.plain(name), names.key(name)
+    short, memory = names.without_memory(key)
+    for index in (_curated, _epoch):  # the second is not read where the first has it
+        exact, keys = index()
+        found = exact.get(plain) or keys.get(key)
+        if found is not None:
+            return found
+        near = keys.get(short) if memory else None
+        if isinstance(near, Device) and memory and names.same_memory(near.memory, memory):
+            return near
+    return None
+
+
+Index = tuple[dict[str, Device | Incomplete], dict[str, Device | Incomplete]]
+"""Devices by plain name and by key."""
+
+
+@functools.cache
+def _curated() -> Index:
+    exact: dict[str, Device | Incomplete] = {}
+    keys: dict[str, Device | Incomplete] = {}
+    for device in load():
+        for name in _names(device):
+            exact[names.plain(name)] = device
+            keys.setdefault(names.key(name), device)
+    return exact, keys
+
+
+@functools.cache
+def _epoch() -> Index:
+    """The rows of Epoch AI's table that no curated device is made of."""
+    exact, keys = _curated()
+    told = {row for device in load() for source in device.sources for row in source.where.split(", row ")[1:]}
+    left = [row for row in layers.epoch() if not any(row.name.endswith(name) for name in told)]
+    left = [row for row in left if names.plain(row.name) not in exact and names.key(row.name) not in keys]
+    newest: Index = {}, {}
+    for row in left:
+        newest[1].setdefault(names.key(row.name), row)
+        for name in _names(row):
+            newest[0].setdefault(names.plain(name), row)
+    return newest
+
+
+def _everything(runs: Path) -> tuple[tuple[Device, ...], tuple[Incomplete, ...]]:
+    rows: dict[str, Device | Incomplete] = {}
+    for row in (*_curated()[0].values(), *_epoch()[1].values()):
+        rows[names.device_key(row.manufacturer, row.name)] = row
+    for key, (name, maker, kind, stated) in layers.imported(runs).items():
+        known = rows.get(key)
+        if isinstance(known, Device):
+            rows[key] = layers.merge(known, stated)
+        else:
+            rows[key] = layers.device(name, maker, kind, stated)
+    found = tuple(rows.values())
+    return (
+        tuple(row for row in found if isinstance(row, Device)),
+        tuple(row for row in found if isinstance(row, Incomplete)),
+    )
+
+
+def _nearest(wrong: str, runs: Path) -> str:
+    known = {names.plain(name): device for device in all(runs) for name in _names(device)}
+    near = difflib.get_close_matches(wrong, known, n=3, cutoff=0.5)
+    near += [key for key in known if wrong and (wrong in key or key in wrong) and key not in near][:12]
+    listed = _short(known[key] for key in near) or _short(load())
     return ("did you mean " if near else "known: ") + ", ".join(listed)
 
 
@@ -65,13 +173,6 @@ def _short(devices: Iterable[Device]) -> list[str]:
     return list(dict.fromkeys(min(_names(device)[1:], key=len) for device in devices))
 
 
-def _names(device: Device) -> tuple[str, ...]:
-    return (device.name, device.name.removeprefix(device.manufacturer + " "), *device.aliases)
-
-
-def _keys(device: Device) -> list[str]:
-    return list(dict.fromkeys(map(_plain, _names(device))))
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+def _names(device: Device | Incomplete) -> tuple[str, ...]:
+    aliases = device.aliases if isinstance(device, Device) else ()
+    return (device.name, device.name.removeprefix(device.manufacturer + " "), *aliases)

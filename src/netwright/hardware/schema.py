@@ -2,7 +2,7 @@
 
     engine = db.engine(Path("runs"))
     with engine.connect() as connection:
-        connection.execute(sa.select(devices.c.name).where(devices.c.key == "nvidiah100sxm"))
+        connection.execute(sa.select(devices.c.name).where(devices.c.key == "nvidia:h100sxm"))
 
 Every value stands with the source that states it: two sources may state the power of one device, and
 both are kept (`chip_specs`, `memory_specs`, `peak_rates`, `prices`, `hardware_measurements` have a
@@ -105,13 +105,14 @@ devices = sa.Table(
     _of("manufacturers", keep=True),
     _of("categories", keep=True),
 )
-"""`key` is the maker and name in lower-case letters and digits, "nvidiah100sxm"."""
+"""`key` is that of `names.device_key`: "nvidia:h100sxm"."""
 
 device_aliases = sa.Table(
     "device_aliases",
     schema,
     _id(),
-    sa.Column("alias", sa.String, nullable=False, index=True),
+    sa.Column("alias", sa.String, nullable=False),
+    sa.Column("key", sa.String, nullable=False, index=True),
     _of("devices"),
     _of("sources"),
     sa.Column("match_score", sa.Double, nullable=False),
@@ -120,7 +121,7 @@ device_aliases = sa.Table(
     sa.UniqueConstraint("source_id", "alias"),
     sa.CheckConstraint("match_score BETWEEN 0 AND 1", name="score_between"),
 )
-"""What a source calls a device. Rows that no person reviewed are proposals, and nothing is merged by them."""
+"""What a source calls a device, and that name's key (`names.key`). Nothing is merged by rows that nobody reviewed."""
 
 chip_specs = sa.Table(
     "chip_specs",

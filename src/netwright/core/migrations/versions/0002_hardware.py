@@ -69,7 +69,8 @@ def upgrade() -> None:
     op.create_table(
         "device_aliases",
         sa.Column("id", sa.Integer(), primary_key=True),
-        sa.Column("alias", sa.String(), nullable=False, index=True),
+        sa.Column("alias", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False, index=True),
         sa.Column(
             "device_id", sa.Integer(), sa.ForeignKey("devices.id", ondelete="CASCADE"), nullable=False, index=True
         ),

@@ -1,0 +1,1 @@
+"""From what others publish to rows one may believe: importers, quality rules, names matched under review."""
