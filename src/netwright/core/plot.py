@@ -36,7 +36,7 @@ from netwright.core.figure import (
 )
 from netwright.core.measurement import QUANTITIES, Measurement, readable, words
 
-__all__ = ["Point", "bars", "curves", "front", "grid", "plan", "range_test", "save_png", "svg_text"]
+__all__ = ["Dot", "Point", "bars", "curves", "front", "grid", "plan", "range_test", "roofline", "save_png", "svg_text"]
 
 _MEASURED = {"marker": "o", "markersize": 7, "markeredgecolor": PAPER, "markeredgewidth": 1.2}
 _PREDICTED = {"marker": "D", "markersize": 6, "markerfacecolor": PAPER, "markeredgewidth": 1.8}
@@ -49,6 +49,62 @@ class Point:
     label: str
     figures: Mapping[str, Measurement]
     on_front: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dot:
+    """One kind of operator under a roofline: its arithmetic, the bytes it moves, its time, its share of all time."""
+
+    label: str
+    flops: float
+    bytes: float
+    seconds: float
+    share: float
+
+
+def roofline(dots: Sequence[Dot], roofs: Mapping[str, float], bandwidth: float, title: str = "Roofline") -> Any:
+    """Operators at their FLOP per byte and the rate they reach, under a device's roofs (Williams 2009).
+
+    `roofs` are FLOP/s by dtype, `bandwidth` is in B/s. A dot's area is its share of the time.
+    """
+    with panels([3.4]) as (figure, (axis,)):
+        ridges = [roof / bandwidth for roof in roofs.values()]
+        intensities = [dot.flops / dot.bytes for dot in dots] + ridges
+        left, right = min(intensities) / 3, max(intensities) * 3
+        x = np.geomspace(left, right, 200)
+        for at, (dtype, roof) in enumerate(roofs.items()):
+            colour = COLOURS[(at + 1) % len(COLOURS)]
+            axis.plot(x, np.minimum(roof, x * bandwidth), color=colour, label=f"{dtype} {readable(roof, 'FLOP/s')}")
+        axis.plot([], [], color="none", label=readable(bandwidth, "B/s"))
+        for dot in dots:
+            size = 20 + 500 * dot.share
+            axis.scatter(
+                dot.flops / dot.bytes, dot.flops / dot.seconds, s=size, color=COLOURS[0], alpha=0.55,
+                edgecolor=PAPER, zorder=3,
+            )  # fmt: skip
+        reached = [dot.flops / dot.seconds for dot in dots]
+        axis.set_xlim(left, right)
+        axis.set_ylim(min([*reached, left * bandwidth]) / 2, 4 * max(roofs.values(), default=bandwidth))
+        log_axis(axis, "x", "")
+        log_axis(axis, "y", "FLOP/s")
+        for (x_place, y_place), said in _together(dots).items():
+            axis.annotate("\n".join(said[:4]), (x_place, y_place), xytext=(9, -4), textcoords="offset points",
+                          fontsize=8, color=INK, va="top")  # fmt: skip
+        axis.set_title("\n".join(textwrap.wrap(title, 46)))
+        axis.set_xlabel("FLOP per byte")
+        axis.set_ylabel("rate reached")
+        axis.legend(frameon=False, loc="upper left", fontsize=8)
+    return figure
+
+
+def _together(dots: Sequence[Dot]) -> dict[tuple[float, float], list[str]]:
+    """Labels of the largest dots by place; those within a third of a decade share one place."""
+    found: dict[tuple[float, float], list[str]] = {}
+    for dot in sorted(dots, key=lambda dot: -dot.share)[:8]:
+        place = (dot.flops / dot.bytes, dot.flops / dot.seconds)
+        near = [at for at in found if all(abs(math.log10(a / b)) < 0.33 for a, b in zip(at, place, strict=True))]
+        found.setdefault(near[0] if near else place, []).append(f"{dot.label} {100 * dot.share:.0f} %")
+    return found
 
 
 def curves(rows: Sequence[Mapping[str, Any]]) -> Any:

@@ -51,7 +51,7 @@ def _inference(work: Workload, device: Device, question: Question) -> list[Measu
     part = scale.shard(work, split.tensor)
     needed = roofline.memory(part) / split.pipeline
     if needed > device.memory:
-        room = f"{device.name} has {readable(device.memory, 'B')}, the model needs {readable(needed, 'B')} at least"
+        room = f"the model needs {readable(needed, 'B')} at least; {device.name} has {readable(device.memory, 'B')}"
         raise UserError("device", device.name, room, f"a smaller --batch than {work.batch}, or --precision int8")
     time = timing.call(part, device)
     seconds = time.seconds

@@ -101,10 +101,12 @@ class Forecast:
                 raise
             self.left_out["cost"] = refusal.allowed
             return
-        dollars = price.hour(watts) * (devices * MILLION / 3600) / throughput
-        self.add("cost", dollars, price=price.source)
+        hourly = price.hour(watts) * devices
+        dollars = hourly * (MILLION / 3600) / throughput
+        told = {"price": price.source, "hourly": hourly.value}
+        self.add("cost", dollars, **told)
         if tokens:
-            self.add("token_cost", dollars / tokens, price=price.source)
+            self.add("token_cost", dollars / tokens, **told)
 
 
 def power(device: Device) -> Spread | None:

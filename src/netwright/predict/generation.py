@@ -131,7 +131,7 @@ def largest_context(model: LLM, batch: int, split: scale.Split, device: Device) 
 
 def too_large(needed: float, device: Device) -> str:
     room = readable(USABLE * device.memory, "B")
-    return f"needs {readable(needed, 'B')} a device; {device.name} has {room} ({100 * USABLE:.0f} % of its memory)"
+    return f"needs {readable(needed, 'B')} a device; {device.name} has {room}, {100 * USABLE:.0f} % of its memory"
 
 
 def next_try(model: LLM, batch: int, context: int, split: scale.Split, device: Device) -> str:

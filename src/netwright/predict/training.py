@@ -39,7 +39,7 @@ def predict(work: Workload, device: Device, question: Question) -> list[Measurem
     part = scale.shard(own, split.tensor)
     needed = memory(part, split)
     if needed > device.memory:
-        room = f"{device.name} has {readable(device.memory, 'B')}, training takes {readable(needed, 'B')}"
+        room = f"training needs {readable(needed, 'B')} a device; {device.name} has {readable(device.memory, 'B')}"
         raise UserError("device", device.name, room, f"a smaller --batch than {work.batch}, or more --devices")
     time = timing.call(part, device)
     seconds = time.seconds
