@@ -13,6 +13,7 @@ A field's range stands in its type: `epochs: Annotated[int, Range(1)]`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -125,13 +126,18 @@ def config_of(section: Section, values: Mapping[str, Any], name: str) -> type:
     return config
 
 
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls, include_extras=True)
+
+
 def build(cls: type, values: Mapping[str, Any], where: str) -> Any:
     """One dataclass from plain values, strictly."""
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for key, value in values.items():
         if key not in fields:
             raise UserError(f"{where}.{key}", value, did_you_mean(key, fields), f"mend [{where}] in the recipe")
-    kinds = typing.get_type_hints(cls, include_extras=True)
+    kinds = _hints(cls)
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in values:
