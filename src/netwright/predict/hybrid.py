@@ -291,7 +291,7 @@ def _scores(
     ):  # its own scores say nothing of another device; those of a normal deviation stand in
         from scipy.stats import halfnorm
 
-        return np.maximum(np.array(found), halfnorm.ppf(interval.GRID))
+        found = [np.maximum(one, halfnorm.ppf(interval.GRID)) for one in found]
     return np.array(found)
 
 

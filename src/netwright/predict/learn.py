@@ -1,7 +1,7 @@
 """Fit, judge and promote a predictor, as a command that can be repeated.
 
     made = fit(Path("rows"), Path("runs"))        # a run: each suite fitted, judged on its frozen splits
-    promote(made.file)                            # only if it beats the one in place on the same splits
+    promote(made.file, Path("runs"))             # only if it beats the one in place on the same splits
 
 A run is found again by the digest of the measured rows and of the code that turns them into a predictor, so
 that a killed fit goes on with the suites that are missing. This file knows neither physics nor trees.
@@ -25,7 +25,7 @@ from netwright.core.error import UserError
 from netwright.core.run import Run, progress
 from netwright.core.table import extra
 from netwright.hardware.device import Device
-from netwright.predict import backtest, hybrid, store
+from netwright.predict import backtest, hybrid, registry, store
 from netwright.predict.suites import SUITES
 from netwright.predict.table import Columns, Suite, rows, take
 from netwright.predict.validate import resolve
@@ -84,6 +84,7 @@ def fit(folder: Path, runs: Path, *, suites: Sequence[str] = (), quick: bool = F
         told = {"rows": key["rows"], "scores": _plain(_headline(frame)), "quick": quick}
         version = store.save(parts, path, told)
         run.finish({"version": version, "file": path.name, "scores": told["scores"]})
+        registry.record(runs, path)
     return Made(file=path, version=version, frame=frame, refused={n: refused for n, (_, _, refused) in found.items()})
 
 
@@ -104,7 +105,7 @@ def judge(folder: Path, *, suites: Sequence[str] = (), by: Sequence[str] = (), q
     return pd.concat(frames, ignore_index=True)
 
 
-def promote(candidate: Path, *, force: bool = False) -> Decision:
+def promote(candidate: Path, runs: Path, *, force: bool = False) -> Decision:
     """Put a fitted predictor in place if it beats the one that is there on the frozen splits of the same rows.
 
     It beats it if the mean over suites of log(error / error in place) is below zero, and no suite that both
@@ -131,6 +132,7 @@ def promote(candidate: Path, *, force: bool = False) -> Decision:
     place.parent.mkdir(parents=True, exist_ok=True)
     artifact.replace_file(place, lambda draft: shutil.copyfile(candidate, draft))
     store.current.cache_clear()
+    registry.record(runs, candidate, promoted=True)
     return Decision(promoted=True, why=f"errors changed by {100 * np.expm1(gain):+.1f} %", frame=frame)
 
 

@@ -79,15 +79,18 @@ def test_only_what_is_better_on_the_same_rows_is_promoted(made, monkeypatch, tmp
         store.save(fitted, path, told)
         return path
 
+    def promote(path, **about):
+        return learn.promote(path, tmp_path / "runs", **about)
+
     (place / "predictor.npz").write_bytes(scored(0.10).read_bytes())
-    assert not learn.promote(scored(0.11)).promoted
-    assert not learn.promote(scored(0.10)).promoted
-    assert "other rows" in learn.promote(scored(0.05, rows="new")).why
+    assert not promote(scored(0.11)).promoted
+    assert not promote(scored(0.10)).promoted
+    assert "other rows" in promote(scored(0.05, rows="new")).why
     assert store.in_place() == place / "predictor.npz"
-    assert learn.promote(scored(0.09)).promoted
+    assert promote(scored(0.09)).promoted
     assert store.in_place() == store.folder() / "promoted.npz"
-    assert not learn.promote(scored(0.095)).promoted
-    assert learn.promote(scored(0.2, rows="new"), force=True).promoted
+    assert not promote(scored(0.095)).promoted
+    assert promote(scored(0.2, rows="new"), force=True).promoted
 
 
 def test_validating_counts_every_row(made, measured, tmp_path):
