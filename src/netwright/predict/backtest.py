@@ -84,7 +84,7 @@ def splits(
     if by == "device":
         groups: Texts = specs.names
     elif by == "architecture":
-        groups = np.array([f"{m} {a}" for m, a in zip(specs.manufacturer, specs.architecture, strict=True)])
+        groups = specs.chips
     elif by == "family":
         groups = columns["family"]
     elif by == "random":

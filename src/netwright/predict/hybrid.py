@@ -225,7 +225,7 @@ def _left_out(
 
 def family_of(specs: Specs) -> Texts:
     """What is left out together: an architecture where there are three or more, else a device."""
-    chips = np.array([f"{m} {a}" for m, a in zip(specs.manufacturer, specs.architecture, strict=True)], dtype=object)
+    chips = specs.chips
     return chips if len(np.unique(chips.astype(str))) >= 3 else specs.names
 
 
@@ -345,7 +345,7 @@ def _medians(values: Floats, groups: Texts) -> Floats:
 
 def _levels(columns: Columns, specs: Specs) -> dict[str, Texts]:
     found = {name: columns[name] for name in LEVELS if name in columns}
-    return {**found, "manufacturer": specs.manufacturer, "architecture": specs.architecture}
+    return {**found, "manufacturer": specs.manufacturer, "architecture": specs.chips}
 
 
 def _labels(columns: Columns) -> dict[str, Texts]:

@@ -27,7 +27,7 @@ from netwright.core.table import extra
 from netwright.hardware.device import Device
 from netwright.predict import backtest, hybrid, registry, store
 from netwright.predict.suites import SUITES
-from netwright.predict.table import Columns, Suite, rows, take
+from netwright.predict.table import Columns, Specs, Suite, rows, take
 from netwright.predict.validate import resolve
 
 SAMPLE = Path(__file__).parent / "sample"
@@ -155,9 +155,8 @@ def _read(name: str, folder: Path) -> tuple[Columns, dict[str, Device], dict[str
 
 
 def _frozen(suite: Suite, columns: Columns, devices: Mapping[str, Device], quick: bool) -> list[backtest.Score]:
-    by = "architecture" if len({(d.manufacturer, d.architecture) for d in devices.values()}) > 1 else "random"
-    if len(devices) > 1 and by == "random":
-        by = "device"
+    specs = Specs.of(columns["device"], devices)
+    by = "architecture" if len(set(specs.chips)) > 1 else "device" if len(specs.devices) > 1 else "random"
     return backtest.leave_out(suite, _cap(columns), devices, by=by, quick=quick, baselines=False)
 
 

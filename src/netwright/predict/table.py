@@ -77,6 +77,17 @@ class Specs:
         """As `rate`, but NaN where a source states no rate for that very dtype."""
         return self._by_dtype(dtypes, lambda device, dtype: _rate(device, dtype) if dtype in device.rates else np.nan)
 
+    @property
+    def chips(self) -> Texts:
+        """Of each row, what is one design: architecture, and a unit's 16-bit arithmetic in a clock, as a power of 2.
+
+        The same name is sold for different chips: a unit of the Blackwell B200 does eight times the arithmetic of
+        one in the RTX PRO 6000, which is Blackwell too.
+        """
+        named = np.array([_chip(device) for device in self.devices], dtype=object)
+        found: Texts = named[self.which]
+        return found
+
     def take(self, mask: NDArray[Any]) -> Specs:
         """The rows of a mask, or at places."""
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "devices"}
@@ -88,6 +99,13 @@ class Specs:
         table = np.array([[look(device, str(dtype)) for dtype in distinct] for device in self.devices], dtype=float)
         found: Floats = table[self.which, place]
         return found
+
+
+def _chip(device: Device) -> str:
+    rate = device.rates.get("bf16", device.rates.get("fp16"))
+    known = rate and device.units and device.clock
+    of_a_unit = f" 2^{np.log2(rate / device.units / device.clock):.0f}" if known else ""  # type: ignore[operator]
+    return f"{device.manufacturer} {device.architecture}{of_a_unit}"
 
 
 def _rate(device: Device, dtype: str) -> float:
