@@ -87,7 +87,7 @@ def _rented(device: Device, terms: Terms) -> Price:
         for offer in offers(terms.file or SHIPPED)
         if offer.device == device.name and offer.spot == (terms.kind == "spot")
     ]
-    of = [offer for offer in known if terms.provider is None or offer.provider == terms.provider.lower()]
+    of = [offer for offer in known if terms.provider is None or offer.provider.split(" ")[0] == terms.provider.lower()]
     if not of:
         providers = sorted({offer.provider for offer in known})
         allowed = f"no {terms.kind} price of {device.name} is known" + (f" from {terms.provider}" if known else "")
@@ -154,9 +154,10 @@ def offers(path: Path) -> tuple[Offer, ...]:
 def _read(row: Mapping[str, str | None], path: Path) -> list[Offer]:
     device = catalog.find((row["accelerator"] or "").strip())
     count = _number(row.get("count") or "1", "count", 1, 100_000)
+    bare = "host" in (row.get("instance_type") or "") and "extra" in (row.get("instance_type") or "")
     about = {
         "device": device.name,
-        "provider": (row.get("provider") or path.stem).strip().lower(),
+        "provider": (row.get("provider") or path.stem).strip().lower() + (" (host extra)" if bare else ""),
         "source": (row.get("source") or str(path.name)).strip(),
     }
     made = []

@@ -11,14 +11,13 @@ is learned (`timing`), how devices talk (`scale`), nor what they cost (`cost`): 
 from __future__ import annotations
 
 from netwright.core.error import UserError
-from netwright.core.measurement import Measurement, readable
+from netwright.core.measurement import Measurement
 from netwright.core.workload import Workload
 from netwright.hardware.device import Device
-from netwright.predict import generation, roofline, scale, timing, training
+from netwright.predict import generation, memory, scale, timing, training
 from netwright.predict.forecast import Forecast
 from netwright.predict.llm import LLM
 from netwright.predict.question import Question
-from netwright.predict.spread import Spread
 
 
 def predict(model: Workload | LLM, device: Device, question: Question | None = None) -> list[Measurement]:
@@ -48,12 +47,9 @@ def at(model: Workload, question: Question) -> Workload:
 
 def _inference(work: Workload, device: Device, question: Question) -> list[Measurement]:
     split = question.split
-    part = scale.shard(work, split.tensor)
-    needed = roofline.memory(part) / split.pipeline
-    if needed > device.memory:
-        room = f"the model needs {readable(needed, 'B')} at least; {device.name} has {readable(device.memory, 'B')}"
-        raise UserError("device", device.name, room, f"a smaller --batch than {work.batch}, or --precision int8")
-    time = timing.call(part, device)
+    demand = memory.of_workload(work, split)
+    memory.check(demand, device, work.batch)
+    time = timing.call(scale.shard(work, split.tensor), device, compiled=question.compiled)
     seconds = time.seconds
     if split.tensor > 1:
         seconds = seconds + scale.reduced(work, split.tensor, device)
@@ -64,23 +60,9 @@ def _inference(work: Workload, device: Device, question: Question) -> list[Measu
     forecast = Forecast.of(work, device, question, time)
     forecast.add("latency", seconds)
     forecast.add("throughput", throughput)
-    forecast.add("device_memory", Spread(1.1 * needed, needed, 1.5 * needed))
-    forecast.add("max_batch", float(largest_batch(part, device, split)))
+    forecast.join(memory.needed(demand, device, work.batch))
+    if demand.item:
+        forecast.join(memory.max_batch(demand, device))
     forecast.utilised(work, seconds)
     forecast.paid(throughput)
     return forecast.found
-
-
-def largest_batch(part: Workload, device: Device, split: scale.Split) -> int:
-    """The largest batch whose weights and activations fit, by bisection; 0 where the weights alone do not."""
-
-    def fits(batch: int) -> bool:
-        return roofline.memory(part.at_batch(batch)) / split.pipeline <= device.memory
-
-    low, high = 0, 1
-    while high <= 1 << 24 and fits(high):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low

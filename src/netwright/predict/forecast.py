@@ -5,7 +5,7 @@ This file does not know how a rate is found.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from netwright.core.error import UserError
@@ -68,6 +68,11 @@ class Forecast:
         told = {**self.conditions, **conditions, "left_out": self.left_out}
         one = Measurement(quantity=quantity, value=value, low=low, high=high, **self.about, conditions=told)
         self.found.append(one)
+
+    def join(self, one: Measurement) -> None:
+        """Take a measurement that was made elsewhere; its own level and conditions stay."""
+        told = {**self.conditions, **one.conditions, "left_out": self.left_out}
+        self.found.append(replace(one, workload=self.about["workload"], conditions=told))
 
     def utilised(self, work: Workload, seconds: Spread) -> None:
         """Share of the peak that `seconds` for the work on one replica's devices come to."""

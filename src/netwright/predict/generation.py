@@ -16,7 +16,7 @@ from typing import Any
 from netwright.core.error import UserError
 from netwright.core.measurement import Measurement, readable
 from netwright.hardware.device import Device
-from netwright.predict import scale, timing
+from netwright.predict import memory, scale, timing
 from netwright.predict.forecast import Forecast
 from netwright.predict.llm import LLM
 from netwright.predict.question import Question
@@ -25,8 +25,8 @@ from netwright.predict.spread import Spread
 SEQUENCE, OUTPUT = 1024, 256
 """Tokens of a prompt and of an answer where nothing else is asked."""
 
-USABLE = 0.9
-"""Share of a device's memory that weights and caches get; vLLM's default for `gpu_memory_utilization`."""
+CHUNK = 8192
+"""Tokens of prompts that an engine reads in one pass at most; vLLM's and TensorRT-LLM's usual setting."""
 
 WIDTH = 2.0
 """Bytes of an activation between layers: they stay in 16 bits."""
@@ -45,10 +45,11 @@ def predict(model: LLM, device: Device, question: Question) -> list[Measurement]
     split = question.split
     model = at(model, question.precision)
     batch, sequence, output = question.batch or 1, question.sequence or SEQUENCE, question.output or OUTPUT
-    needed = memory(model, batch, sequence + output, split)
-    if needed > USABLE * device.memory:
-        trying = next_try(model, batch, sequence + output, split, device)
-        raise UserError("device", device.name, too_large(needed, device), trying)
+    demand = demanded(model, sequence, split)
+    if memory.fits(demand, device, batch, sequence + output) is False:
+        needed = readable(demand.held(batch, sequence + output, device.kind).low, "B")
+        allowed = f"needs {needed} a device; {device.name} has {readable(device.memory, 'B')}"
+        raise UserError("device", device.name, allowed, _smaller(model, batch, sequence, output, split, device))
     prefill, decode = passes(model, device, batch, sequence, output, split)
     work = model.decode(batch, sequence + output // 2)
     told: dict[str, Any] = {"batch": batch, "sequence": sequence, "output": output, "dtype": model.weights}
@@ -64,9 +65,10 @@ def predict(model: LLM, device: Device, question: Question) -> list[Measurement]
     requests = cycle.inverse() * float(batch * split.pipeline) * scale.replicas(split.data)
     forecast.add("throughput", requests)
     forecast.add("token_throughput", requests * float(output))
-    forecast.add("device_memory", Spread(needed, needed, max(needed, min(1.15 * needed, device.memory))))
-    forecast.add("max_batch", float(largest_batch(model, sequence + output, split, device)))
-    forecast.add("max_context", float(largest_context(model, batch, split, device)))
+    forecast.join(memory.needed(demand, device, batch, sequence + output))
+    forecast.join(memory.max_batch(demand, device, sequence + output))
+    if demand.token:
+        forecast.join(memory.max_context(demand, device, batch))
     forecast.utilised(work, each)
     forecast.paid(requests, tokens=output)
     return forecast.found
@@ -100,45 +102,25 @@ def passes(
     return timed[0], timed[1]
 
 
-def memory(model: LLM, batch: int, context: int, split: scale.Split) -> float:
-    """Bytes on one device: its part of the weights, the caches of `batch` sequences, and one layer's activations."""
-    parts = split.tensor * split.pipeline
-    cache = batch * model.cache_bytes(context) / (split.pipeline * min(split.tensor, _cache_shares(model)))
-    activations = WIDTH * 8192 * (4 * model.hidden + 2 * max(model.inter, model.expert_inter) / split.tensor)
-    return model.weight_bytes / parts + cache + activations
+def demanded(model: LLM, sequence: int, split: scale.Split) -> memory.Demand:
+    """Memory of one device: its part of the weights and caches, and what a prompt's widest layer holds for a while.
+
+    Layers that see a window, or keep a state, take what they take however long the text is.
+    """
+    full = memory.of_language_model(
+        model.weight_bytes, model.kv_bytes, 0.0, split, 1 if model.kv_rank else model.kv_heads
+    )
+    near = (model.cache_bytes(model.window or 1) - model.kv_bytes * (model.window or 1)) / split.devices * split.data
+    wide = WIDTH * min(sequence, CHUNK) * (4 * model.hidden + 2 * max(model.inter, model.expert_inter) / split.tensor)
+    item = Spread(near + wide / 8, near + wide / 64, near + wide)  # few requests are in their prompt at a time
+    return replace(full, item=item)
 
 
-def _cache_shares(model: LLM) -> int:
-    """Devices among which a token's cache can be divided: by heads of keys, or not at all when it is latent."""
-    return 1 if model.kv_rank else model.kv_heads
-
-
-def largest_batch(model: LLM, context: int, split: scale.Split, device: Device) -> int:
-    """Sequences of so many tokens that fit beside the weights; 0 where none does."""
-    free = USABLE * device.memory - memory(model, 0, context, split)
-    each = memory(model, 1, context, split) - memory(model, 0, context, split)
-    return max(0, int(free / each)) if each > 0 else 1 << 20
-
-
-def largest_context(model: LLM, batch: int, split: scale.Split, device: Device) -> int:
-    """Tokens that each of `batch` sequences may have; 0 where not one fits. By bisection: windows are not linear."""
-    low, high = 0, 1 << 30
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if memory(model, batch, middle, split) <= USABLE * device.memory else (low, middle)
-    return low
-
-
-def too_large(needed: float, device: Device) -> str:
-    room = readable(USABLE * device.memory, "B")
-    return f"needs {readable(needed, 'B')} a device; {device.name} has {room}, {100 * USABLE:.0f} % of its memory"
-
-
-def next_try(model: LLM, batch: int, context: int, split: scale.Split, device: Device) -> str:
+def _smaller(model: LLM, batch: int, sequence: int, output: int, split: scale.Split, device: Device) -> str:
     """What would fit: more devices, or fewer requests."""
     for tensor in (2, 4, 8):
-        wider = replace(split, tensor=tensor)
-        if tensor > split.tensor and memory(model, batch, context, wider) <= USABLE * device.memory:
+        wider = demanded(model, sequence, replace(split, tensor=tensor))
+        if tensor > split.tensor and memory.fits(wider, device, batch, sequence + output) is not False:
             return f"--parallel tp={tensor}"
-    fits = largest_batch(model, context, split, device)
-    return f"--batch {fits}" if fits else "--precision fp8, or --parallel tp=8,pp=4"
+    most = memory.max_batch(demanded(model, sequence, split), device, sequence + output).high
+    return f"--batch {most:.0f}" if most else "--precision fp8, or --parallel tp=8,pp=4"

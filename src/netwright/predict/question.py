@@ -22,8 +22,8 @@ class Question:
     """None is the default of the model: a network's batch as it was traced, one request of 1,024 tokens for 256.
 
     `batch` are the items of one call; when training, of one step of all replicas. `sequence` (tokens of a prompt)
-    and `output` (tokens of an answer) are for language models. Without `terms`, a price that nobody states
-    is left out; with them, it is refused. Raises UserError.
+    and `output` (tokens of an answer) are for language models; `compiled` (torch.compile, not eager) is for
+    networks. Without `terms`, a price that nobody states is left out; with them, it is refused. Raises UserError.
     """
 
     batch: int | None = None
@@ -32,6 +32,7 @@ class Question:
     precision: str | None = None
     split: Split = field(default_factory=Split)
     training: bool = False
+    compiled: bool = False
     terms: Terms | None = None
 
     def __post_init__(self) -> None:

@@ -45,7 +45,7 @@ MOST_DEVICES = 256
 NUMBERS = ("batch", "sequence", "output", "devices")
 TEXTS = ("model", "precision", "parallel", "price", "provider", "objective")
 RATES = ("electricity", "years", *advise.LIMITS)
-KNOWN = (*NUMBERS, *TEXTS, *RATES, "device", "training")
+KNOWN = (*NUMBERS, *TEXTS, *RATES, "device", "training", "compiled")
 
 
 def app(root: Path | None = None) -> Any:
@@ -175,11 +175,14 @@ def asking(asked: Mapping[str, Any]) -> Question:
         given = {name: _number(asked, name) for name in ("electricity", "years") if name in asked}
         terms = Terms(kind=texts.get("price", "on-demand"), provider=texts.get("provider"), **given)  # type: ignore[arg-type]
     return Question(
-        split=scale.parse(texts.get("parallel"), numbers.pop("devices", None)),
+        split=scale.parse(texts.get("parallel"), numbers.get("devices")),
         precision=texts.get("precision"),
-        training=str(asked.get("training", "")).lower() in ("1", "true"),
+        training=_said_yes(asked, "training"),
+        compiled=_said_yes(asked, "compiled"),
         terms=terms,
-        **numbers,
+        batch=numbers.get("batch"),
+        sequence=numbers.get("sequence"),
+        output=numbers.get("output"),
     )
 
 
@@ -196,6 +199,13 @@ def _model(asked: Mapping[str, Any], root: Path | None) -> Any:
     if name.endswith(".json") or name.count("/") > 1 or Path(name).is_absolute():
         raise UserError("model", name, "a language model, or a path below the served folder", "GET /")
     return llm.find(name)
+
+
+def _said_yes(asked: Mapping[str, Any], name: str) -> bool:
+    value = asked.get(name, False)
+    if value not in (True, False, "true", "false", "1", "0"):
+        raise UserError(name, value, "true or false", "GET /")
+    return value in (True, "true", "1")
 
 
 def _text(asked: Mapping[str, Any], name: str) -> str:

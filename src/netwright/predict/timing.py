@@ -1,27 +1,37 @@
 """How long one call takes on one device: by which method, between which bounds, and how far to trust it.
 
-    timing.call(workload, device)      # Timing(seconds=Spread(...), method="roofline", in_range=True, ...)
+    timing.call(workload, device)      # Timing(seconds=Spread(...), method="networks", outside=(), ...)
 
-Three methods, the first that applies: a suite learned from whole networks like this one, kernels learned one
-by one, the roofline. This file knows no other device than the one it is asked about, and no price.
+The first method that applies: a suite learned from whole networks like this one, kernels learned one by one,
+the roofline with the spread of whole programs about it. This file knows no price and no second device.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+from netwright.core.error import UserError
 from netwright.core.workload import Workload
 from netwright.hardware.device import Device
 from netwright.predict import roofline
 from netwright.predict.spread import Spread
+
+BACKWARD = 3.0
+"""A training step's arithmetic over the forward pass's: the backward pass takes two (Kaplan 2020, arXiv 2001.08361,
+section 2.1)."""
+
+UPDATE = 28.0
+"""Bytes for each parameter that Adam's update moves in mixed precision: gradient read in 16 bits, weight and two
+moments read and written in 32, weight written in 16."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
     """Seconds of one call; `level` is the confidence of the bounds, `n` the devices that they come from.
 
-    `outside` names the features that lie beyond what the method was fitted on.
+    `outside` names what lies beyond what the method was fitted on.
     """
 
     seconds: Spread
@@ -36,9 +46,72 @@ class Timing:
         return not self.outside
 
 
-def call(workload: Workload, device: Device) -> Timing:
+def call(work: Workload, device: Device, *, compiled: bool = False) -> Timing:
     """One call on one device. Raises UserError where nothing supports a number."""
-    latency = roofline.predict(workload, device)[0]
+    if work.kind == "inference" and _is_vision(work):
+        found = _network(work, device, "compiled nchw" if compiled else "eager nchw")
+        if found is not None:
+            return found
+    return _roofline(work, device)
+
+
+def step(work: Workload, device: Device, *, compiled: bool = False) -> Timing:
+    """One optimizer step on one device. Raises UserError where nothing supports a number.
+
+    Work that was traced as a training step is timed as it is; otherwise a suite says it, or the backward
+    pass is reckoned as two forward passes and the update as what Adam moves.
+    """
+    if work.kind == "training":
+        return call(work, device, compiled=compiled)
+    if _is_vision(work):
+        found = _network(work, device, "training nchw")
+        if found is not None:
+            return found
+    forward = call(work, device, compiled=compiled)
+    update = UPDATE * work.parameters / device.bandwidth
+    seconds = forward.seconds * BACKWARD + Spread(1.4 * update, update, 3 * update)
+    return replace(forward, seconds=seconds, notes=[*forward.notes, "the backward pass reckoned as two forward passes"])
+
+
+def learned(suite: str, columns: Any, device: Device) -> tuple[Spread, Timing] | None:
+    """What a fitted suite says of one row, in its unit, with the rest of a Timing; None where it says nothing."""
+    from netwright.predict import store
+
+    try:
+        fitted = store.current()[0].get(suite)
+    except UserError:
+        return None
+    if fitted is None:
+        return None
+    answer = fitted.predict(store.suite(suite), columns, {str(columns["device"][0]): device})
+    if answer.refused[0]:
+        return None
+    said = Spread(*(float(values[0]) for values in (answer.value, answer.low, answer.high)))
+    outside = () if answer.in_range[0] else (str(answer.why[0]),)
+    return said, Timing(
+        seconds=said, method=f"suite {suite}", level=answer.level, n=len(fitted.devices), outside=outside
+    )
+
+
+def _network(work: Workload, device: Device, mode: str) -> Timing | None:
+    """Whole networks measured by timm; their rate is in items per second."""
+    from netwright.predict.suites import timm
+
+    found = learned("timm", timm.columns_of(work, device.name, mode), device)
+    if found is None:
+        return None
+    rate, timed = found
+    return replace(timed, seconds=rate.inverse() * float(work.batch), notes=[f"{mode}, as PyTorch runs it"])
+
+
+def _is_vision(work: Workload) -> bool:
+    """Convolutions and no table of words: what the suite of whole networks was learned from."""
+    names = {operator.name.lower() for operator in work.operators}
+    return any("conv" in name for name in names) and not names & {"embedding", "gather", "lstm", "gru", "rnn"}
+
+
+def _roofline(work: Workload, device: Device) -> Timing:
+    latency = roofline.predict(work, device)[0]
     return Timing(
         seconds=Spread(latency.value, latency.low, latency.high),
         method=str(latency.conditions["method"]),

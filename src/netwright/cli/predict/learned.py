@@ -55,7 +55,7 @@ def _backtest(folder: Path, args: argparse.Namespace) -> Answer:
 def _promote(path: Path, args: argparse.Namespace) -> Answer:
     from netwright.predict import learn
 
-    decision = learn.promote(path, force=args.force)
+    decision = learn.promote(path, args.runs, force=args.force)
     data = {"promoted": decision.promoted, "why": decision.why, "scores": _plain(decision.frame)}
     text = f"{'Promoted' if decision.promoted else 'Not promoted'}: {decision.why}."
     return Answer(data, text, code=0 if decision.promoted else 1)
