@@ -6,6 +6,7 @@ import tomllib
 import pytest
 
 from netwright.core import recipe
+from netwright.core.error import UserError
 from netwright.hardware import catalog
 from netwright.hardware.device import DTYPES, OPTIONAL, Device
 
@@ -81,7 +82,8 @@ def test_a_chip_is_sourced_and_no_device_is_of_two():
     names = [name for _, name in OF_A_CHIP]
     assert len(names) == len(set(names)) > 60
     for chip in CHIPS:
-        assert len(chip["where"]) > 10 and set(chip["per_clock"]) <= set(DTYPES)
+        assert len(chip["where"]) > 10
+        assert set(chip["per_clock"]) <= set(DTYPES)
         assert chip["unit"]
         assert set(chip.get("wide", {})) <= set(chip["per_clock"])
 
@@ -212,6 +214,8 @@ NAMES = {  # as files of measurements spell it -> device
     "NVIDIA A100-PCIe-40GB (250W)": "NVIDIA A100 PCIe 40GB",
     "NVIDIA GeForce RTX 4090 (Ada Lovelace)": "NVIDIA GeForce RTX 4090",
     "NVIDIA H100-NVL-94GB": "NVIDIA H100 NVL",
+    "i9_10940x": "Intel Core i9-10940X",
+    "i7_12700h": "Intel Core i7-12700H",
     "QUALCOMM Cloud AI 100 PCIe/HHHL Pro": "Qualcomm Cloud AI 100 Pro",
     "Tesla T4": "NVIDIA T4",
     "A100-40GB-SXM": "NVIDIA A100 SXM 40GB",
@@ -223,6 +227,29 @@ NAMES = {  # as files of measurements spell it -> device
 @pytest.mark.parametrize("name", NAMES)
 def test_names_in_files_of_measurements_are_found(name):
     assert catalog.find(name).name == NAMES[name]
+
+
+NO_WHOLE_CARD = (
+    "NVIDIA A100-SXM-80GB (1x1g.10gb MIG)",
+    "NVIDIA A30 (4x1g.6gb MIG)",
+    "NVIDIA A10-24Q",
+    "NVIDIA A100-SXM-80C",
+    "NVIDIA H100-80C",
+    "Virtualized NVIDIA H100-SXM-80GB",
+    "Virtualized NVIDIA L40S",
+    "NVIDIA Drive-A100-PCIe",
+    "1 Node: NVIDIA A100-SXM-80GBx8, 2 Nodes: NVIDIA A30x4",
+    "QUALCOMM Cloud AI 100 DM.2e",
+    "CPU-4vCPU-16GiB",
+    "TPU",
+    "-",
+)
+
+
+@pytest.mark.parametrize("name", NO_WHOLE_CARD)
+def test_slices_and_other_boards_are_not_taken_for_the_card(name):
+    with pytest.raises(UserError):
+        catalog.find(name)
 
 
 def test_they_are_many_and_of_several_makers():
