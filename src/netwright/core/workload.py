@@ -10,6 +10,7 @@ image size than the one it was traced at: those need another trace.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -144,7 +145,7 @@ class Workload:
         causal = [(o.attention, BYTES[o.dtype]) for o in self.operators if o.attention and o.attention.causal]
         return sum(a.kv_heads * (a.head_dim + a.value_dim) * size for a, size in causal)
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """sha256 over what is computed: name, batch, parameters, and each operator's counts."""
         counted = ("name", "flops", "weight_bytes", "input_bytes", "output_bytes", "dtype")

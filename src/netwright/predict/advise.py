@@ -192,13 +192,14 @@ def _missed(found: dict[str, Measurement], limits: Limits, generated: bool, spli
         value = times * (one.value if not surely else one.low if least else one.high)
         if value < limit if least else value > limit:
             word = "below" if least else "above"
-            return f"{quantity.replace('_', ' ')} {readable(value, one.unit)}, {word} {readable(limit, one.unit)}"
+            told = f"{quantity.replace('_', ' ')} {word} {readable(limit, one.unit)}"
+            return f"{told}; predicted {readable(value, one.unit)}"
     if limits.max_hourly is not None:
         cost = found.get("cost")
         if cost is None:
             return "no price is known"
         if cost.conditions["hourly"] > limits.max_hourly:
-            return f"{cost.conditions['hourly']:.2f} USD an hour, above {limits.max_hourly:g}"
+            return f"above {limits.max_hourly:g} USD an hour; {cost.conditions['hourly']:.2f}"
     return ""
 
 

@@ -121,7 +121,7 @@ def _short(sources: list[str]) -> str:
 
 
 @functools.cache
-def offers(path: Path) -> tuple[Offer, ...]:
+def offers(path: Path = SHIPPED) -> tuple[Offer, ...]:
     """The offers of a CSV file with columns accelerator, usd_per_hour and, if there, count, spot_usd_per_hour,
     provider, source. Prices are of the whole instance; an offer is of one of its `count` devices.
 

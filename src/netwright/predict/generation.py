@@ -10,11 +10,13 @@ speculation in it. This file does not know how a pass is timed (`timing`), nor h
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any
 
 from netwright.core.error import UserError
 from netwright.core.measurement import Measurement, readable
+from netwright.core.workload import Workload
 from netwright.hardware.device import Device
 from netwright.predict import memory, scale, timing
 from netwright.predict.forecast import Forecast
@@ -51,7 +53,7 @@ def predict(model: LLM, device: Device, question: Question) -> list[Measurement]
         allowed = f"needs {needed} a device; {device.name} has {readable(device.memory, 'B')}"
         raise UserError("device", device.name, allowed, _smaller(model, batch, sequence, output, split, device))
     prefill, decode = passes(model, device, batch, sequence, output, split)
-    work = model.decode(batch, sequence + output // 2)
+    work = writing(model, batch, sequence + output // 2, 1)
     told: dict[str, Any] = {"batch": batch, "sequence": sequence, "output": output, "dtype": model.weights}
     if not model.confirmed:
         told["notes"] = [*decode.notes, "the model's shape is from memory, checked only by its number of parameters"]
@@ -81,12 +83,24 @@ def at(model: LLM, precision: str | None) -> LLM:
     return replace(model, weights=precision, attention_weights=precision)
 
 
+@functools.lru_cache(maxsize=256)
+def reading(model: LLM, sequence: int, tensor: int) -> Workload:
+    """One prompt, on one of `tensor` devices."""
+    return model.prefill(1, sequence, tensor)
+
+
+@functools.lru_cache(maxsize=256)
+def writing(model: LLM, batch: int, context: int, tensor: int) -> Workload:
+    """One token for each of `batch` requests, on one of `tensor` devices."""
+    return model.decode(batch, context, tensor)
+
+
 def passes(
     model: LLM, device: Device, batch: int, sequence: int, output: int, split: scale.Split
 ) -> tuple[timing.Timing, timing.Timing]:
     """One prompt read, and one token written for each of `batch` requests, through all layers."""
-    prompt = model.prefill(1, sequence, split.tensor)
-    step = model.decode(batch, sequence + output // 2, split.tensor)
+    prompt = reading(model, sequence, split.tensor)
+    step = writing(model, batch, sequence + output // 2, split.tensor)
     timed = []
     for work, tokens in ((prompt, sequence), (step, batch)):
         one = timing.call(work, device)
