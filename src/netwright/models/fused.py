@@ -92,6 +92,8 @@ class _Layers:
     positions: int
     steps: int
     parameters: int
+    keeps: bool
+    """For a backward pass."""
 
     def own(self, parameters: Any) -> list[Any]:
         """The parameters of each layer and direction."""
@@ -105,7 +107,8 @@ def _recurrent(counter: Counter, name: str, args: Any, answer: Any) -> Any:
     layers, directions = args[5 if packed else 4], 2 if args[8 if packed else 7] else 1
     time = 1 if data.dim() == 3 and not packed and args[8] else 0
     steps = len(args[1]) if packed else data.shape[time]
-    about = _Layers(name, layers, directions, data.shape[:-1].numel(), steps, len(parameters))
+    keeps = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (data, *parameters))
+    about = _Layers(name, layers, directions, data.shape[:-1].numel(), steps, len(parameters), keeps)
     states = [state] if isinstance(state, Tensor) else list(state)
     given = [*parameters, data, *states]
     if torch.is_autocast_enabled(data.device.type):  # cuDNN's recurrent layers follow autocast, those of a CPU do not
@@ -125,7 +128,7 @@ class _Recurrent(torch.autograd.Function):
     def forward(ctx: Any, counter: Any, about: Any, answer: Any, *given: Any) -> Any:
         made = tuple(tensor.new_empty(tensor.shape) for tensor in answer)
         ctx.counter, ctx.about, kept = counter, about, []
-        if any(ctx.needs_input_grad):  # gates and states of every layer: what a fused one writes for its backward pass
+        if about.keeps:  # gates and states of every layer: what a fused one writes for its backward pass
             rows = sum(own[0].shape[0] + own[1].shape[1] for own in about.own(given))
             kept = [given[0].new_empty(about.positions * rows)]
         ctx.save_for_backward(*given, made[0], *kept)
