@@ -27,7 +27,7 @@ def predictor(name):
 
 
 @EVERY
-@pytest.mark.parametrize("device", catalog.all(), ids=lambda device: device.name)
+@pytest.mark.parametrize("device", catalog.load(), ids=lambda device: device.name)
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8"])
 def test_latency_and_throughput_with_intervals(name, device, dtype):
     work = NET.at_dtype(dtype)
