@@ -3,4 +3,5 @@
 SUITES = {
     "gemm": "netwright.predict.suites.gemm",
     "context_attention": "netwright.predict.suites.context_attention",
+    "timm": "netwright.predict.suites.timm",
 }
