@@ -18,8 +18,8 @@ from netwright.core.error import UserError, did_you_mean
 DTYPES = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4", "int4")
 """The arithmetic a device may state a rate for."""
 
-OPTIONAL = ("power", "price", "units", "clock", "cache", "link", "host_link", "network", "process", "die_area")
-OPTIONAL += ("transistors",)
+OPTIONAL: tuple[str, ...] = ("power", "price", "units", "clock", "cache", "link", "host_link", "network", "process")
+OPTIONAL += ("die_area", "transistors")
 """Numbers of a Device that a source may leave out."""
 
 
