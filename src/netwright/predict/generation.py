@@ -18,7 +18,7 @@ from netwright.core.error import UserError
 from netwright.core.measurement import Measurement, readable
 from netwright.core.workload import Workload
 from netwright.hardware.device import Device
-from netwright.predict import memory, scale, timing
+from netwright.predict import llm, memory, scale, timing
 from netwright.predict.forecast import Forecast
 from netwright.predict.llm import LLM
 from netwright.predict.question import Question
@@ -80,7 +80,7 @@ def at(model: LLM, precision: str | None) -> LLM:
     """The model with its weights stored so."""
     if precision is None or precision == model.weights:
         return model
-    return replace(model, weights=precision, attention_weights=precision)
+    return llm.quantized(model, precision)
 
 
 @functools.lru_cache(maxsize=256)

@@ -221,13 +221,18 @@ def find(text: str) -> LLM:
     What a name says of its training ("-Instruct") is dropped, what it says of its weights ("-FP8") is kept.
     Raises UserError with the nearest name.
     """
-    if "=" in text:
-        return _described(text)
     path = Path(text)
     if text.endswith(".json"):
         return _built(hub_config.fields(path), text)
-    if text and (path / "config.json").is_file():
+    if text and "=" not in text and (path / "config.json").is_file():
         return _built(hub_config.fields(path / "config.json"), text)
+    return named(text)
+
+
+def named(text: str) -> LLM:
+    """As `find`, without looking at any file: for what a stranger asks."""
+    if "=" in text:
+        return _described(text)
     llms = known()
     by_key = {_key(name): name for name in llms}
     tail = text.rstrip("/").rsplit("/", 1)[-1]

@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,30 +34,30 @@ ALLOWED = "an artifact's folder, FILE.onnx, a language model's name, config.json
 def open(text: str) -> Workload | LLM:
     """What `text` names. Raises UserError when it names nothing."""
     path = Path(text)
-    if text.endswith(".onnx"):
-        return _onnx(path)
-    if path.is_dir() and not (path / "config.json").is_file():
-        return _artifact(path)
-    if FUNCTION.fullmatch(text):
-        return _traced(text)
-    try:
-        return llm.find(text)
-    except UserError as refusal:
-        if refusal.setting != "model" or refusal.value != text:
-            raise
-        near = refusal.allowed.split(" Allowed:")[0] if "did you mean" in refusal.allowed else "no model of that name"
-        raise UserError("model", text, f"{near} Or {ALLOWED}", "netwright predict --help") from None
+    if text.endswith(".onnx") or (path.is_dir() and not (path / "config.json").is_file()):
+        return at(path)
+    return _traced(text) if FUNCTION.fullmatch(text) else language_model(text, llm.find)
 
 
-def _artifact(path: Path) -> Workload:
+def at(path: Path) -> Workload:
+    """The work of an artifact's folder or of an ONNX file. Raises UserError."""
+    if path.suffix == ".onnx":
+        from netwright.predict import onnx
+
+        return onnx.read(path)
     found = artifact.open(path)
     return workload.read(found.path(workload.FILE).parent)
 
 
-def _onnx(path: Path) -> Workload:
-    from netwright.predict import onnx
-
-    return onnx.read(path)
+def language_model(text: str, find: Callable[[str], LLM] = llm.named) -> LLM:
+    """A language model by its name or description; no file is looked at unless `find` does."""
+    try:
+        return find(text)
+    except UserError as refusal:
+        if refusal.setting != "model" or refusal.value != text or "llowed: " not in refusal.allowed:
+            raise
+        near = refusal.allowed.partition("? ")[0] + "? Or " if "did you mean" in refusal.allowed else ""
+        raise UserError("model", text, near + ALLOWED, "netwright predict --help") from None
 
 
 def _traced(place: str) -> Workload:

@@ -34,7 +34,7 @@ MATRIX = {"convolution", "grouped_convolution", "depthwise_convolution", "mm", "
 class Prior:
     """What real programs need beyond the roofline: at best, in the median, at worst.
 
-    `slowdown` multiplies the roofline, `eight` does so once more where it computes in 8 bits, and `floor` is
+    `slowdown` multiplies the roofline, `eight` its arithmetic once more where that is in 8 bits, and `floor` is
     added for each operator, in seconds; at best only matrix operators pay it, for a
     compiler may fuse the rest. `level` is the share of known cases that the interval is meant to hold, `devices` the
     number of devices they come from, `dtypes` what their models computed in.
@@ -55,18 +55,11 @@ def predict(workload: Workload, device: Device) -> list[Measurement]:
     Raises UserError when weights and activations do not fit into the device's memory, or when no rate
     is known that its arithmetic could be reckoned with.
     """
-    if not workload.operators:
-        raise UserError("workload", workload.name, "has no operators to predict", "netwright export --help")
-    known = prior("cpu" if device.kind == "cpu" else "gpu")
     needed = memory(workload)
     if needed > device.memory:
         room = f"{device.name} has {readable(device.memory, 'B')}, the model needs {readable(needed, 'B')} at least"
         raise UserError("device", device.name, room, f"a smaller --batch than {workload.batch}, or --dtype int8")
-    rates = {operator.dtype: device.rate(operator.dtype) for operator in workload.operators}
-    notes = [rate.note for rate in rates.values() if rate.note]
-    if main_dtype(workload) not in known.dtypes:
-        notes.append(f"the models behind the interval computed in {' and '.join(known.dtypes)}")
-    low, value, high = seconds(workload.operators, device, rates, known)
+    (low, value, high), known, notes = call(workload, device)
     about: dict[str, Any] = {
         "level": known.level,
         "n": known.devices,
@@ -87,6 +80,21 @@ def predict(workload: Workload, device: Device) -> list[Measurement]:
     ]
 
 
+def call(workload: Workload, device: Device) -> tuple[tuple[float, float, float], Prior, list[str]]:
+    """Seconds of one call at best, in the median and at worst, what they come from, and what stands in for what.
+
+    Raises UserError as `predict` does, but for memory.
+    """
+    if not workload.operators:
+        raise UserError("workload", workload.name, "has no operators to predict", "netwright export --help")
+    known = prior("cpu" if device.kind == "cpu" else "gpu")
+    rates = {operator.dtype: device.rate(operator.dtype) for operator in workload.operators}
+    notes = [rate.note for rate in rates.values() if rate.note]
+    if main_dtype(workload) not in known.dtypes:
+        notes.append(f"the models behind the interval computed in {' and '.join(known.dtypes)}")
+    return seconds(workload.operators, device, rates, known), known, notes
+
+
 def seconds(
     operators: Sequence[Operator], device: Device, rates: dict[str, Rate], known: Prior
 ) -> tuple[float, float, float]:
@@ -95,9 +103,10 @@ def seconds(
     for operator in operators:
         rate = rates[operator.dtype]
         for case, flops_per_s in enumerate((rate.most, rate.flops, rate.least)):
-            slowdown = known.slowdown[case] * (known.eight[case] if operator.dtype in ("int8", "fp8") else 1.0)
+            eight = known.eight[case] if operator.dtype in ("int8", "fp8") else 1.0
             fused = case == 0 and not is_matrix(operator)
-            totals[case] += slowdown * max(operator.flops / flops_per_s, operator.bytes / device.bandwidth)
+            slowest = max(eight * operator.flops / flops_per_s, operator.bytes / device.bandwidth)
+            totals[case] += known.slowdown[case] * slowest
             totals[case] += 0.0 if fused else known.floor[case]
     return max(totals[0], known.floor[0]), totals[1], totals[2]
 

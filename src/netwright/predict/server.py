@@ -1,6 +1,6 @@
 """Predictions over HTTP, for programs and for a browser on this machine.
 
-    uvicorn.run(app(root=Path("runs")))
+    serve(root=Path("runs"), port=8077)
 
     GET  /                      a page to try it, with the interface in words
     GET  /devices               the names of the catalogue
@@ -27,7 +27,7 @@ from netwright.core import recipe
 from netwright.core.error import UserError, did_you_mean
 from netwright.core.table import extra
 from netwright.hardware import catalog
-from netwright.predict import advise, estimate, llm, model, scale
+from netwright.predict import advise, estimate, model, scale
 from netwright.predict.cost import Terms
 from netwright.predict.question import Question
 
@@ -41,6 +41,8 @@ AT_ONCE = 4
 """Questions worked on together; more are refused with 503."""
 
 MOST_DEVICES = 256
+
+HEADER_SECONDS, CONNECTIONS = 5.0, 64
 
 NUMBERS = ("batch", "sequence", "output", "devices")
 TEXTS = ("model", "precision", "parallel", "price", "provider", "objective")
@@ -57,16 +59,17 @@ def app(root: Path | None = None) -> Any:
     from starlette.routing import Route
 
     pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="predict")
-    busy = asyncio.Semaphore(AT_ONCE)
+    working: set[asyncio.Future[Any]] = set()
 
     async def answer(request: Request, work: Callable[[Mapping[str, Any], Path | None], Any]) -> Response:
         try:
             asked = await asyncio.wait_for(_asked(request), SECONDS)
-            if busy.locked():
+            if len(working) >= AT_ONCE:
                 return _said(503, UserError("server", "busy", f"{AT_ONCE} questions at once", "ask again in a second"))
-            async with busy:
-                loop = asyncio.get_running_loop()
-                found = await asyncio.wait_for(loop.run_in_executor(pool, work, asked, root), SECONDS)
+            future = asyncio.get_running_loop().run_in_executor(pool, work, asked, root)
+            working.add(future)  # until its thread is free again, which may be after the asker was told 408
+            future.add_done_callback(working.discard)
+            found = await asyncio.wait_for(asyncio.shield(future), SECONDS)
         except UserError as refusal:
             return _said(413 if refusal.setting == "body" else 400, refusal)
         except TimeoutError:
@@ -102,6 +105,29 @@ def app(root: Path | None = None) -> Any:
         Route("/advise", advised, methods=["GET", "POST"]),
     ]
     return Starlette(routes=routes, exception_handlers={404: missing, 405: missing, Exception: broken})
+
+
+def serve(root: Path | None = None, host: str = "127.0.0.1", port: int = 8077) -> None:
+    """Serve until interrupted. A connection that sends no whole request line and headers in time is closed."""
+    uvicorn = extra("uvicorn", "serving predictions")
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Impatient(H11Protocol):
+        """uvicorn has no limit on how long headers take."""
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self.loop.call_later(HEADER_SECONDS, self._close_unless_asked)
+
+        def _close_unless_asked(self) -> None:
+            if self.cycle is None:
+                self.transport.close()
+
+    config = uvicorn.Config(
+        app(root), host=host, port=port, http=Impatient, log_level="warning", server_header=False,
+        limit_concurrency=CONNECTIONS, timeout_keep_alive=5, h11_max_incomplete_event_size=16_384,
+    )  # fmt: skip
+    uvicorn.Server(config).run()
 
 
 PAGE = Path(__file__).with_name("server.html")
@@ -159,8 +185,10 @@ def predictions(asked: Mapping[str, Any], root: Path | None) -> dict[str, Any]:
 def advice(asked: Mapping[str, Any], root: Path | None) -> Any:
     """What `advise.rank` says of the whole catalogue. Raises UserError."""
     limits = advise.Limits(**{name: _number(asked, name) for name in advise.LIMITS if name in asked})
-    found = advise.rank(_model(asked, root), asking(asked), limits, str(asked.get("objective", "cost")))
-    return advise.plain(found)
+    most = _whole(asked, "devices") if "devices" in asked else max(advise.COUNTS)
+    question = asking({name: value for name, value in asked.items() if name != "devices"})
+    objective = _text(asked, "objective") if "objective" in asked else "cost"
+    return advise.plain(advise.rank(_model(asked, root), question, limits, objective, most=most))
 
 
 def asking(asked: Mapping[str, Any]) -> Question:
@@ -193,12 +221,14 @@ def _model(asked: Mapping[str, Any], root: Path | None) -> Any:
         raise UserError("model", name, "a language model, or a path below the served folder", "GET /")
     if root is not None and "\0" not in name and "=" not in name:
         base = root.resolve()
-        path = (base / name).resolve()
-        if path.is_relative_to(base) and path != base and path.exists():
-            return model.open(str(path))
-    if name.endswith(".json") or name.count("/") > 1 or Path(name).is_absolute():
-        raise UserError("model", name, "a language model, or a path below the served folder", "GET /")
-    return llm.find(name)
+        path = (base / name).resolve()  # links are followed first, so that none leads out
+        if path.is_relative_to(base) and path != base and (path.is_dir() or path.suffix == ".onnx") and path.exists():
+            try:
+                return model.at(path)
+            except UserError as refusal:  # a stranger need not know where the folder lies
+                allowed = refusal.allowed.replace(str(base), "")
+                raise UserError(refusal.setting, name, allowed, "GET /") from None
+    return model.language_model(name)
 
 
 def _said_yes(asked: Mapping[str, Any], name: str) -> bool:

@@ -18,6 +18,8 @@ from netwright.hardware.device import Device
 from netwright.predict import roofline
 from netwright.predict.spread import Spread
 
+METHOD = "uncalibrated roofline"
+
 BACKWARD = 3.0
 """A training step's arithmetic over the forward pass's: the backward pass takes two (Kaplan 2020, arXiv 2001.08361,
 section 2.1)."""
@@ -111,11 +113,6 @@ def _is_vision(work: Workload) -> bool:
 
 
 def _roofline(work: Workload, device: Device) -> Timing:
-    latency = roofline.predict(work, device)[0]
-    return Timing(
-        seconds=Spread(latency.value, latency.low, latency.high),
-        method=str(latency.conditions["method"]),
-        level=latency.level,
-        n=latency.n,
-        notes=tuple(latency.conditions["notes"]),
-    )
+    (low, value, high), known, notes = roofline.call(work, device)
+    seconds = Spread(value, low, high)
+    return Timing(seconds=seconds, method=METHOD, level=known.level, n=known.devices, notes=tuple(notes))

@@ -21,13 +21,9 @@ def main(args: argparse.Namespace) -> Answer:
     address = f"http://{args.host}:{args.port}"
     if args.dry_run:
         return Answer({"address": address}, f"would serve predictions at {address}")
-    uvicorn = extra("uvicorn", "serving predictions")
+    extra("uvicorn", "serving predictions")
     if args.host not in ("127.0.0.1", "::1", "localhost"):
         print(f"Anyone who reaches {args.host} may ask; there is no password.", file=sys.stderr)
-    config = uvicorn.Config(
-        server.app(args.root), host=args.host, port=args.port, log_level="warning", limit_concurrency=64,
-        timeout_keep_alive=5, h11_max_incomplete_event_size=16_384, server_header=False,
-    )  # fmt: skip
     print(f"Predictions at {address}. Ctrl-C ends it.", file=sys.stderr, flush=True)
-    uvicorn.Server(config).run()
+    server.serve(args.root, args.host, args.port)
     return Answer({"address": address}, "Served.")
