@@ -28,7 +28,7 @@ from netwright.core.table import extra
 
 VARIABLE = "NETWRIGHT_DATABASE_URL"
 FILE = "netwright.db"
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in migrations/versions; stated here so that Alembic is imported only to migrate."""
 PATIENCE_S = 3
 """How long a PostgreSQL server may take to answer."""
@@ -111,6 +111,13 @@ def reading(url: str) -> Iterator[Connection]:
             yield connection
     finally:
         opened.dispose()
+
+
+@contextlib.contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction: all that is written in it, or nothing. Raises UserError as `engine` does."""
+    with _refusals(engine.url), engine.begin() as connection:
+        yield connection
 
 
 def record_run(engine: Engine, folder: Path) -> None:

@@ -62,7 +62,7 @@ def find(name: str, runs: Path = RUNS) -> Device:
         from netwright.hardware import detect
 
         return detect.machine()
-    found = _shipped(name)
+    found = shipped(name)
     key = names.key(name) if found is None else names.device_key(found.manufacturer, found.name)
     for imported_name, maker, kind, stated in layers.imported(runs, key).values():
         if isinstance(found, Device):
@@ -76,6 +76,21 @@ def find(name: str, runs: Path = RUNS) -> Device:
     return found
 
 
+def shipped(name: str) -> Device | Incomplete | None:
+    """The device of that name among those that ship: exactly, by its key, or by its key and memory size."""
+    plain, key = names.plain(name), names.key(name)
+    short, memory = names.without_memory(name)
+    for index in (_curated, _epoch):  # the second is not read where the first has it
+        exact, keys = index()
+        found = exact.get(plain) or keys.get(key)
+        if found is not None:
+            return found
+        near = keys.get(short) if memory else None
+        if isinstance(near, Device) and memory and names.same_memory(near.memory, memory):
+            return near
+    return None
+
+
 def from_specs(path: Path) -> Device:
     """The device of a YAML file (see `specs`).
 
@@ -83,7 +98,7 @@ def from_specs(path: Path) -> Device:
     within 10 %, it is that device: what the file leaves out is taken from there. Raises UserError.
     """
     told = specs.read(path)
-    known = _shipped(told.name)
+    known = shipped(told.name)
     if not isinstance(known, Device) or not _agree(told, known):
         return told
     if told.manufacturer == "unknown":
@@ -96,21 +111,6 @@ def _agree(a: Device, b: Device) -> bool:
     pairs = [(getattr(a, name), getattr(b, name)) for name in ("bandwidth", "memory", "power", "units")]
     pairs += [(a.rates[dtype], b.rates[dtype]) for dtype in a.rates.keys() & b.rates.keys()]
     return not any(x is not None and y is not None and not 0.9 <= x / y <= 1.1 for x, y in pairs)
-
-
-def _shipped(name: str) -> Device | Incomplete | None:
-    """The device of that name among those that ship: exactly, by its key, or by its key and memory size."""
-    plain, key = names.plain(name), names.key(name)
-    short, memory = names.without_memory(key)
-    for index in (_curated, _epoch):  # the second is not read where the first has it
-        exact, keys = index()
-        found = exact.get(plain) or keys.get(key)
-        if found is not None:
-            return found
-        near = keys.get(short) if memory else None
-        if isinstance(near, Device) and memory and names.same_memory(near.memory, memory):
-            return near
-    return None
 
 
 Index = tuple[dict[str, Device | Incomplete], dict[str, Device | Incomplete]]

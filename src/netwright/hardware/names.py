@@ -1,6 +1,6 @@
 """Names of devices: what two spellings have in common.
 
-    key("NVIDIA A100-SXM4-80GB (400W)") == key("A100 SXM 80 GB") == "a100sxm80gb"
+    key("NVIDIA A100-SXM4-80GB (400W)") == key("A100 80GB SXM") == "a10080gbsxm"
 
 A key drops what says nothing about which device it is: the maker, marketing words, the kind of memory,
 a power limit. Board, memory size and every other word stay, so a "MIG" slice, a "Max-Q" or a "Laptop"
@@ -18,14 +18,15 @@ _REPLACE = (
     (r"\((?:r|tm)\)|[®™©]", " "),
     (r"\b(\d+)\s*gi?b\b", r"\1gb"),
     (r"\b(?:radeon\s+)?instinct\b|\bradeon(?=\s+rx\b)", " "),
-    (r"\b(?:hbm|gddr|lpddr)\d*[a-z]*\b", " "),
+    (r"\bhbm\d*[a-z]*\b", " "),
     (r"\bsxm\d?\b", "sxm"),
     (r"\bpci(?:-?e(?:xpress)?)?\b", "pcie"),
     (r"\b\d{2,4}\s?w\b", " "),
     (r"\b(?:nps\d|spx)\b", " "),
     (r"\bmobile\b|\bnotebook\b", "laptop"),
 )
-_MEMORY = re.compile(r"(?<![0-9])(\d+)gb")
+_BOARD = re.compile(r"sxm|pcie|oam|nvl|\d+gb")
+_MEMORY = re.compile(r"\d+gb")
 
 
 def plain(name: str) -> str:
@@ -34,12 +35,14 @@ def plain(name: str) -> str:
 
 
 def words(name: str) -> tuple[str, ...]:
-    """The words that tell devices apart, in their order: ("a100", "sxm", "80gb")."""
+    """The words that tell devices apart, board and memory last: ("a100", "80gb", "sxm")."""
     text = re.sub(r"[_\-/,;:]", " ", name.lower())
     for pattern, by in _REPLACE:
         text = re.sub(pattern, by, text)
     found = re.findall(r"[a-z0-9]+(?:\.\d+)?", text)
-    return tuple(word for word in found if word not in _NOISE) or tuple(found)
+    kept = [word for word in found if word not in _NOISE] or found
+    board = sorted(word for word in kept if _BOARD.fullmatch(word))
+    return (*(word for word in kept if not _BOARD.fullmatch(word)), *board)
 
 
 def key(name: str) -> str:
@@ -47,10 +50,13 @@ def key(name: str) -> str:
     return "".join(words(name)).replace(".", "")
 
 
-def without_memory(key: str) -> tuple[str, float | None]:
-    """A key without its memory size, and that size in B: ("a100sxm", 8e10)."""
-    found = _MEMORY.findall(key)
-    return (_MEMORY.sub("", key), float(found[0]) * 1e9) if len(found) == 1 else (key, None)
+def without_memory(name: str) -> tuple[str, float | None]:
+    """A name's key without its memory size, and that size in B: ("a100sxm", 8e10)."""
+    found = words(name)
+    sizes = [word for word in found if _MEMORY.fullmatch(word)]
+    if len(sizes) != 1:
+        return "".join(found).replace(".", ""), None
+    return "".join(word for word in found if word != sizes[0]).replace(".", ""), float(sizes[0][:-2]) * 1e9
 
 
 def same_memory(stated: float, named: float) -> bool:
@@ -64,5 +70,6 @@ def full(manufacturer: str, name: str) -> str:
 
 
 def device_key(manufacturer: str, name: str) -> str:
-    """The key of a device among those of all makers: "nvidia:a100sxm80gb"."""
-    return f"{plain(manufacturer)}:{key(name)}"
+    """The key of a device among those of all makers: "nvidia:a10080gbsxm". ATI is AMD's since 2006."""
+    maker = plain(manufacturer)
+    return f"{'amd' if maker == 'ati' else maker}:{key(name)}"

@@ -90,11 +90,11 @@ sources = sa.Table(
     sa.Column("title", sa.String, nullable=False),
     sa.Column("address", sa.String, nullable=False),
     sa.Column("licence", sa.String, nullable=False),
-    sa.Column("date", sa.Date),
+    sa.Column("date", sa.String, nullable=False),
     sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("priority", sa.Integer, nullable=False),
 )
-"""Who states something: `sha256` of what was read, `date` of its release where that is known."""
+"""Who states something: `sha256` of what was read, `date` as far as it is known ("2026-11", "")."""
 
 devices = sa.Table(
     "devices",

@@ -24,7 +24,7 @@ MAX_BYTES = 100_000
 
 ARCHITECTURES = {
     50: "Maxwell", 52: "Maxwell", 60: "Pascal", 61: "Pascal", 70: "Volta", 75: "Turing", 80: "Ampere", 86: "Ampere",
-    87: "Ampere", 89: "Ada Lovelace", 90: "Hopper", 100: "Blackwell", 103: "Blackwell Ultra", 120: "Blackwell",
+    87: "Ampere", 89: "Ada Lovelace", 90: "Hopper", 100: "Blackwell", 103: "Blackwell", 120: "Blackwell",
     121: "Blackwell",
 }  # fmt: skip
 """CUDA compute capability, ten times -> architecture; CUDA C++ Programming Guide, "Compute Capabilities"."""

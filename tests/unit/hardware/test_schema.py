@@ -19,7 +19,7 @@ def engine(request, tmp_path, monkeypatch):
         connection.execute(schema.manufacturers.insert(), {"id": 1, "name": "NVIDIA"})
         connection.execute(schema.categories.insert(), {"id": 1, "name": "desktop GPU", "kind": "gpu"})
         for key, priority in (("good", 1), ("poor", 2)):
-            about = {"title": key, "address": "a", "licence": "MIT", "sha256": "0" * 64}
+            about = {"title": key, "address": "a", "licence": "MIT", "date": "", "sha256": "0" * 64}
             connection.execute(schema.sources.insert(), {"id": priority, "key": key, "priority": priority, **about})
         device = {"id": 1, "key": "nvidiaone", "name": "NVIDIA One", "manufacturer_id": 1, "category_id": 1}
         connection.execute(schema.devices.insert(), device)

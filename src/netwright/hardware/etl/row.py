@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from netwright.hardware.device import DTYPES
+from netwright.hardware.layers import Origin
 
 Value = float | int | str | datetime.date
 
@@ -31,7 +32,7 @@ WHOLE = ("units", "lanes", "matrix_units", "bus_width")
 
 CATEGORIES = {
     "data centre GPU": "gpu", "workstation GPU": "gpu", "desktop GPU": "gpu", "laptop GPU": "gpu", "GPU": "gpu",
-    "integrated GPU": "gpu", "TPU": "accelerator", "accelerator": "accelerator", "CPU": "cpu",
+    "integrated GPU": "gpu", "embedded GPU": "gpu", "TPU": "accelerator", "accelerator": "accelerator", "CPU": "cpu",
 }  # fmt: skip
 """What a device is sold as -> the `kind` of `Device`."""
 
@@ -76,6 +77,8 @@ class Row:
     category: str = ""
     prices: tuple[Price, ...] = ()
     results: tuple[Result, ...] = ()
+    origin: Origin | None = None
+    """Who states it, where that is not the file itself."""
 
     def rate(self, dtype: str, unit: str = "matrix") -> float | None:
         """The highest dense rate of a dtype on those units, as stated."""

@@ -46,7 +46,7 @@ def upgrade() -> None:
         sa.Column("title", sa.String(), nullable=False),
         sa.Column("address", sa.String(), nullable=False),
         sa.Column("licence", sa.String(), nullable=False),
-        sa.Column("date", sa.Date()),
+        sa.Column("date", sa.String(), nullable=False),
         sa.Column("sha256", sa.String(64), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
     )
