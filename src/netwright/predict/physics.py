@@ -1,0 +1,183 @@
+"""Times of single kernels from what a chip can do at most: products in tiles, memory, launches, power.
+
+    chip = Chip.of(specs)
+    made = product(chip, m=m, n=n, k=k, rate=specs.rate("bf16"), left=2.0, right=2.0, out=2.0)
+    made.time                                            # (rows,), s
+
+A few constants hold for all chips alike. They are clock cycles or shares of a peak, so that they say something of
+chips that nobody measured; they were fitted by least absolute deviation (in logs) on GEMM rows of NVIDIA
+aiconfigurator (Apache-2.0). Fitted on Ampere and Hopper alone, each comes out within a fifth of what all rows give,
+save those of the cache and the power, which only Blackwell tells.
+
+What this file does not know: which kernel a library picks, how much more of its rate one chip reaches than another,
+the clock under load, kernels that run at once. The forms: roofline, Williams et al. (2009); products in waves of
+tiles bounded by the roofline of a tile, Lee et al., NeuSight (ASPLOS 2025); splitting along k, Osama et al.,
+Stream-K (PPoPP 2023).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from netwright.predict.table import Floats, Specs
+
+LAUNCH = 2560.0
+"""Cycles that an empty kernel takes when it is launched from a graph."""
+CALL = 5000.0
+"""Cycles that a small kernel beside the one in question adds."""
+WAVE = 2540.0
+"""Cycles to fill and drain a wave of tiles."""
+SPLIT = 4300.0
+"""Cycles to add up the parts of a product that was split along k."""
+STEP = 135.0
+"""Cycles that a tile needs at least for 64 steps along k."""
+STREAM = 5500.0
+"""Cycles until memory delivers at its full rate."""
+REACHED = 0.83
+"""Share of the stated bandwidth that a kernel reaches."""
+SLOW_MEMORY = {"Intel": 0.5}
+"""Where systems/b60.yaml of aiconfigurator states another share: about 220 of 456 GB/s."""
+PEAK = 0.88
+"""Share of the stated rate that full tiles reach where power does not limit."""
+OPERANDS = 52.0
+"""FLOP in 16 bit that a unit does in the time in which it reads one byte of operands."""
+PER_FLOP = 0.08e-12
+"""J: a rate falls by the factor 1 + PER_FLOP / (W per FLOP/s). From Blackwell, where fp4 reaches 0.3 to 0.45 of its
+rate, fp8 0.5 to 0.6 and bf16 0.65 to 0.8, with 0.08 to 0.12, 0.22 and 0.45 pJ of board power per FLOP."""
+NARROW = 8.0
+"""Bytes a cycle that a unit reads from the shared cache, of data that stay there between runs."""
+COPIES = 4.5
+"""Benchmarks go round so many copies of the weights: smaller ones stay in the cache. From the RTX PRO 6000."""
+CLOCK, UNITS = 1.7e9, 100.0
+"""Stand in where no source says them; the median accelerator of the catalogue."""
+
+TILES = np.array([(m, n, s) for m in (16, 32, 64, 128, 256) for n in (32, 64, 128, 256) for s in (1, 2, 4, 8, 16)])
+"""Rows and columns of a tile, and the parts along k: what the best of is taken."""
+ROWS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chip:
+    """What the forms below need of each row's device, (rows,), without gaps save in `power`."""
+
+    units: Floats
+    clock: Floats
+    cache: Floats
+    """B; 0 where unknown, so that nothing stays in it."""
+    memory: Floats
+    """B/s that kernels reach."""
+    power: Floats
+    operands: Floats
+    """B/s at which one unit reads operands."""
+
+    @classmethod
+    def of(cls, specs: Specs) -> Chip:
+        units = np.where(specs.units > 0, specs.units, UNITS)
+        reached = np.full(len(units), REACHED)
+        for maker, share in SLOW_MEMORY.items():
+            reached[specs.manufacturer == maker] = share
+        return cls(
+            units=units,
+            clock=np.where(specs.clock > 0, specs.clock, CLOCK),
+            cache=np.nan_to_num(specs.cache),
+            memory=specs.bandwidth * reached,
+            power=specs.power,
+            operands=specs.rate("bf16") / units / OPERANDS,
+        )
+
+    def take(self, rows: slice) -> Chip:
+        return Chip(**{name: values[rows] for name, values in vars(self).items()})
+
+
+def launch(chip: Chip) -> Floats:
+    """Of an empty kernel, s."""
+    return LAUNCH / chip.clock
+
+
+def calls(chip: Chip, count: ArrayLike) -> Floats:
+    """Of small kernels before or after, s."""
+    return np.asarray(count) * CALL / chip.clock
+
+
+def slowed(chip: Chip, rate: Floats) -> Floats:
+    """FLOP/s of full tiles: the stated rate times PEAK, less what the power allows; unlimited where it is unknown."""
+    return rate * PEAK / (1 + PER_FLOP * rate / np.where(chip.power > 0, chip.power, np.inf))
+
+
+def streamed(chip: Chip, moved: Floats, kept: Floats | None = None) -> Floats:
+    """To move so many bytes, s, without the start; `kept` bytes must fit in the cache for it to deliver them."""
+    memory = moved / chip.memory
+    if kept is None:
+        return memory
+    inside = np.clip((chip.cache / np.maximum(kept, 1.0) - 0.8) / 0.4, 0, 1)
+    near = np.minimum(memory, moved / (chip.units * NARROW * chip.clock))
+    return (1 - inside) * memory + inside * near
+
+
+def started(chip: Chip, time: Floats) -> Floats:
+    """The same with the start of the stream: small transfers take at least twice as long, large ones STREAM more."""
+    start = STREAM / chip.clock
+    return time + start * time / (time + start)
+
+
+def joined(*times: Floats, sharpness: float = 2.7) -> Floats:
+    """Of parts that overlap: somewhat more than the longest."""
+    total = sum(np.maximum(time, 0) ** sharpness for time in times)
+    return np.asarray(total ** (1 / sharpness))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """Of each row: parts of the time of a product of matrices in s, and how it was cut."""
+
+    time: Floats
+    """Without the launch."""
+    tiles: Floats
+    """Of the arithmetic in its best tiles."""
+    memory: Floats
+    waves: Floats
+    parts: Floats
+    """Along k."""
+
+
+def product(
+    chip: Chip, *, m: Floats, n: Floats, k: Floats, rate: Floats, left: ArrayLike, right: ArrayLike, out: ArrayLike,
+    count: ArrayLike = 1.0, moved: Floats | None = None, kept: Floats | None = None,
+) -> Product:  # fmt: skip
+    """(m, k) times (k, n), `count` times side by side; `left`, `right` and `out` are bytes an element.
+
+    `moved` bytes go through memory (all operands once, where not given), `kept` as in `streamed`.
+    """
+    shape = np.shape(m)
+    left, right, out, count = (np.broadcast_to(np.asarray(x, float), shape) for x in (left, right, out, count))
+    every = count * (m * k * left + k * n * right + m * n * out)
+    memory = streamed(chip, every if moved is None else moved, every if kept is None else kept)
+    full = slowed(chip, rate)
+    tiles, waves, parts = np.empty(shape), np.empty(shape), np.empty(shape)
+    for at in range(0, len(tiles), ROWS_AT_ONCE):
+        rows = slice(at, at + ROWS_AT_ONCE)
+        own = (x[rows, None] for x in (m, n, k, full, left, right, count))
+        tiles[rows], waves[rows], parts[rows] = _best(chip.take(rows), *own)
+    time = joined(tiles, started(chip, memory))
+    return Product(time=time, tiles=tiles, memory=memory, waves=waves, parts=parts)
+
+
+def _best(
+    chip: Chip, m: Floats, n: Floats, k: Floats, full: Floats, left: Floats, right: Floats, count: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Least time over TILES, its waves and parts, each (rows,); arguments are (rows, 1)."""
+    units, clock, operands = chip.units[:, None], chip.clock[:, None], chip.operands[:, None]
+    high, wide, split = TILES.T.astype(float)
+    busy = np.ceil(m / high) * np.ceil(n / wide) * split * count / units
+    waves = np.ceil(busy)
+    step = np.maximum(2 * high * wide * units / full, (high * left + wide * right) / operands)
+    deep = np.ceil(k / split / 64) * 64
+    time = waves * (deep * np.maximum(step, STEP / 64 / clock) + WAVE / clock)
+    parted = SPLIT / clock + split * m * n * count * 8 / (units * operands)
+    time = np.where(split > 1, np.where(k / split < 256, np.inf, time + parted), time)
+    best = time.argmin(axis=1)
+    rows = np.arange(len(best))
+    return time[rows, best], waves[rows, best], split[best]
