@@ -27,7 +27,7 @@ from netwright.predict.table import Columns, Floats, Specs, Suite, Texts, rows, 
 DRAWS = 10
 """Draws of k calibration rows, of which the mean is told."""
 LEVEL = 0.9
-BASELINES = ("roofline", "roofline x constant", "trees on specifications", "same work elsewhere")
+BASELINES = ("roofline", "roofline x constant", "physics alone", "trees on specifications", "same work elsewhere")
 MOST_ROWS = 20_000
 """Rows of one device that are judged; of more, a sample."""
 
@@ -71,7 +71,8 @@ def leave_out(
             split = by if by in ("device", "architecture", "family") else name
             found += evaluate(suite, fitted, take(columns, test), devices, split=split, shots=shots, seed=seed)
             if baselines:
-                found += rivals(suite, take(columns, train), take(columns, test), devices, split=split, seed=seed)
+                both = take(columns, train), take(columns, test)
+                found += rivals(suite, *both, devices, fitted.constants, split=split, seed=seed)
             advance(note=name)
     return found
 
@@ -129,18 +130,20 @@ def evaluate(
 
 
 def rivals(
-    suite: Suite, train: Columns, test: Columns, devices: Mapping[str, Device], *, split: str, seed: int = 0
-) -> list[Score]:
-    """The baselines on the same rows."""
-    known = _usable(suite, train, devices)
+    suite: Suite, train: Columns, test: Columns, devices: Mapping[str, Device], constants: Mapping[str, Any], *,
+    split: str, seed: int = 0,
+) -> list[Score]:  # fmt: skip
+    """The baselines on the same rows, and the suite's physics alone."""
+    known = _usable(suite, train, devices, constants)
     found = []
     for name, of in hybrid.groups_of(test["device"]):
-        own = _usable(suite, take(test, of), devices)
+        own = _usable(suite, take(test, of), devices, constants)
         if not rows(own.columns):
             continue
         guesses: dict[str, Floats] = {
-            "roofline": own.base,
-            "roofline x constant": own.base + float(np.median(known.logs - known.base)),
+            "roofline": own.roofline,
+            "roofline x constant": own.roofline + float(np.nanmedian(known.logs - known.roofline)),
+            "physics alone": own.base,
             "trees on specifications": _trees_on_specifications(known, own, seed),
             "same work elsewhere": _elsewhere(known, own),
         }
@@ -158,16 +161,19 @@ class _Usable:
     columns: Columns
     specs: Specs
     base: Floats
+    roofline: Floats
     logs: Floats
 
 
-def _usable(suite: Suite, columns: Columns, devices: Mapping[str, Device]) -> _Usable:
+def _usable(suite: Suite, columns: Columns, devices: Mapping[str, Device], constants: Mapping[str, Any]) -> _Usable:
     specs = Specs.of(columns["device"], devices)
-    told = suite.describe(columns, specs)
+    told = hybrid.describe(suite, columns, specs, constants)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(columns["value"].astype(float))
     good = np.isfinite(told.base) & np.isfinite(logs) & ~told.refused
-    return _Usable(take(columns, good), specs.take(good), told.base[good], logs[good])
+    plain = getattr(suite, "roofline", None)
+    roofline = plain(columns, specs) if plain else told.base
+    return _Usable(take(columns, good), specs.take(good), told.base[good], roofline[good], logs[good])
 
 
 def _trees_on_specifications(known: _Usable, own: _Usable, seed: int) -> Floats:
@@ -194,10 +200,10 @@ def _elsewhere(known: _Usable, own: _Usable) -> Floats:
     def keys(of: _Usable) -> pd.Series:
         return pd.Series(of.columns["work"].astype(str)) + "|" + pd.Series(of.columns["mode"].astype(str))
 
-    off = pd.Series(known.logs - known.base).groupby(keys(known)).median()
+    off = pd.Series(known.logs - known.roofline).groupby(keys(known)).median()
     exact = keys(own).map(off)
-    alone = pd.Series(known.logs - known.base).groupby(pd.Series(known.columns["work"].astype(str))).median()
-    found: Floats = own.base + exact.fillna(pd.Series(own.columns["work"].astype(str)).map(alone)).to_numpy(float)
+    alone = pd.Series(known.logs - known.roofline).groupby(pd.Series(known.columns["work"].astype(str))).median()
+    found: Floats = own.roofline + exact.fillna(pd.Series(own.columns["work"].astype(str)).map(alone)).to_numpy(float)
     return found
 
 

@@ -80,7 +80,8 @@ class Fitted:
     devices: tuple[str, ...]
     manufacturers: tuple[str, ...]
     rows: int
-    about: Mapping[str, Any] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    """Of the suite's physics, as `fit_constants` gave them; empty where it has none to fit."""
 
     def predict(
         self,
@@ -93,7 +94,7 @@ class Fitted:
     ) -> Answer:
         """Of each row of `columns`. `calibrations` are by the name in column "device"."""
         specs = Specs.of(columns["device"], devices)
-        told = suite.describe(columns, specs)
+        told = describe(suite, columns, specs, self.constants)
         base, regimes, spread = self.reckon(told, columns, specs)
         shift, half = np.zeros(len(base)), np.zeros(len(base))
         labels = _labels(columns)
@@ -114,10 +115,9 @@ class Fitted:
     def calibrate(self, suite: Suite, columns: Columns, devices: Mapping[str, Device]) -> dict[str, Calibration]:
         """From measured rows (with "value"), a calibration for each device in them."""
         specs = Specs.of(columns["device"], devices)
-        told = suite.describe(columns, specs)
+        told = describe(suite, columns, specs, self.constants)
         base, regimes, spread = self.reckon(told, columns, specs)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            off = np.log(columns["value"].astype(float)) - base
+        off = _logs(columns) - base
         usable = np.isfinite(off) & ~told.refused
         labels = _labels(columns)
         found = {}
@@ -169,16 +169,18 @@ def fit(suite: Suite, columns: Columns, devices: Mapping[str, Device], *, quick:
     columns = _sample(columns, rng, MOST_ROWS // 4 if quick else MOST_ROWS)
     specs = Specs.of(columns["device"], devices)
     told = suite.describe(columns, specs)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        y = np.log(columns["value"].astype(float)) - told.base
-    usable = np.isfinite(y) & ~told.refused
-    columns, specs, told, y = take(columns, usable), specs.take(usable), told.take(usable), y[usable]
-    if not len(y):
+    logs = _logs(columns)
+    usable = np.isfinite(logs) & np.isfinite(told.base) & ~told.refused
+    columns, specs, logs = take(columns, usable), specs.take(usable), logs[usable]
+    if not len(logs):
         raise ValueError(f"{suite.NAME}: no row to learn from")
-    params = getattr(suite, "PARAMS", {})
+    constants = _constants(suite, columns, specs)
+    told = describe(suite, columns, specs, constants)
     weights = _weights(specs)
+    y = logs - told.base
+    params = getattr(suite, "PARAMS", {})
     trees = residual.fit(told.features, y, weights=weights, monotone=told.monotone, params=params, seed=seed)
-    off, groups = _left_out(told, y, weights, specs, params, seed)
+    off, groups = _left_out(suite, columns, specs, logs, weights, seed)
     device = specs.names.astype(str)
     levels = _levels(columns, specs)
     pooled = _pool(off, levels, specs)
@@ -190,7 +192,15 @@ def fit(suite: Suite, columns: Columns, devices: Mapping[str, Device], *, quick:
     regimes = tuple(name for name in getattr(suite, "REGIMES", ()) if name in told.names)
     x = told.features[:, [told.names.index(name) for name in regimes]]
     centre, scale = _centre(x)
-    state = {"trees": trees, "spread": spread, "effects": pooled, "regimes": regimes, "centre": centre, "scale": scale}
+    state = {
+        "constants": constants,
+        "trees": trees,
+        "spread": spread,
+        "effects": pooled,
+        "regimes": regimes,
+        "centre": centre,
+        "scale": scale,
+    }
     draft = _draft(suite, told, specs, state, len(y))
     _, z, sizes = draft.reckon(told, columns, specs)
     labels = _labels(columns)
@@ -202,25 +212,46 @@ def fit(suite: Suite, columns: Columns, devices: Mapping[str, Device], *, quick:
 
 
 def _left_out(
-    told: Described, y: Floats, weights: Floats, specs: Specs, params: Mapping[str, Any], seed: int
+    suite: Suite, columns: Columns, specs: Specs, logs: Floats, weights: Floats, seed: int
 ) -> tuple[Floats, Texts]:
-    """Each row's deviation from trees that did not see its group; and the groups."""
+    """Each row's deviation from physics and trees that did not see its group; and the groups."""
     groups = family_of(specs)
-    off = np.full(len(y), np.nan)
+    off = np.full(len(logs), np.nan)
     names = np.unique(groups)
     if len(names) == 1:  # one device: parts of its rows stand in, and `ALONE` for the rest
         names = np.array([f"part {i}" for i in range(5)])
-        groups = names[np.random.default_rng(seed).integers(0, 5, len(y))]
+        groups = names[np.random.default_rng(seed).integers(0, 5, len(logs))]
+    params = getattr(suite, "PARAMS", {})
     fewer = {**params, "num_iterations": int(0.7 * params.get("num_iterations", residual.PARAMS["num_iterations"]))}
     with progress("learning what left-out devices would take", len(names)) as advance:
         for name in names:
             test = groups == name
+            constants = _constants(suite, take(columns, ~test), specs.take(~test))
+            told = describe(suite, columns, specs, constants)
+            x, y = told.features, logs - told.base
             found = residual.fit(
-                told.features[~test], y[~test], weights=weights[~test], monotone=told.monotone, params=fewer, seed=seed
+                x[~test], y[~test], weights=weights[~test], monotone=told.monotone, params=fewer, seed=seed
             )
-            off[test] = y[test] - found.predict(told.features[test])
+            off[test] = y[test] - found.predict(x[test])
             advance(note=str(name))
     return off, groups
+
+
+def describe(suite: Suite, columns: Columns, specs: Specs, constants: Mapping[str, Any]) -> Described:
+    """The suite's description, with the constants of its physics that these rows told where it has such."""
+    return suite.describe(columns, specs, constants) if constants else suite.describe(columns, specs)  # type: ignore[call-arg]
+
+
+def _constants(suite: Suite, columns: Columns, specs: Specs) -> dict[str, Any]:
+    """The physics' constants, fitted to these rows alone, so that a left-out device has no part in them."""
+    fit_constants = getattr(suite, "fit_constants", None)
+    return dict(fit_constants(columns, specs)) if fit_constants else {}
+
+
+def _logs(columns: Columns) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: Floats = np.log(columns["value"].astype(float))
+    return found
 
 
 def family_of(specs: Specs) -> Texts:

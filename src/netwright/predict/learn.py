@@ -146,12 +146,8 @@ def code() -> str:
 
 def _read(name: str, folder: Path) -> tuple[Columns, dict[str, Device], dict[str, int]]:
     columns, refused = store.suite(name).read(folder)
-    devices, unknown = resolve(columns, {})
-    if unknown:
-        there = columns["device"].astype(str)
-        refused = {**refused, **{why: int((there == device).sum()) for device, why in unknown.items()}}
-        columns = take(columns, ~np.isin(there, list(unknown)))
-    return columns, devices, refused
+    columns, devices, unknown = resolve(columns, {})
+    return columns, devices, {**refused, **unknown}
 
 
 def _frozen(suite: Suite, columns: Columns, devices: Mapping[str, Device], quick: bool) -> list[backtest.Score]:

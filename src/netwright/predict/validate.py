@@ -70,12 +70,8 @@ def validate(
             suite = store.suite(name)
             columns, reasons = suite.read(folder)
             counted = Counter(reasons)
-            devices, unknown = resolve(columns, own)
-            if unknown:
-                there = columns["device"].astype(str)
-                for device, why in unknown.items():
-                    counted[why] += int((there == device).sum())
-                columns = take(columns, ~np.isin(there, list(unknown)))
+            columns, devices, unknown = resolve(columns, own)
+            counted.update(unknown)
             read[name] = rows(columns) + sum(counted.values())
             if rows(columns):
                 counted.update(_unanswered(suite, fitted[name], columns, devices))
@@ -94,18 +90,28 @@ def validate(
     return Report(frame=frame, refused={k: v for k, v in refused.items() if v}, read=read, version=about["version"])
 
 
-def resolve(columns: Columns, own: Mapping[str, Device]) -> tuple[dict[str, Device], dict[str, str]]:
-    """Name in the rows -> device, and name -> why there is none."""
+def resolve(columns: Columns, own: Mapping[str, Device]) -> tuple[Columns, dict[str, Device], dict[str, int]]:
+    """The rows of known devices, renamed as the catalogue does; the devices by name; and why how many rows have none.
+
+    `own` are devices by `names.plain`, looked at before the catalogue.
+    """
     devices: dict[str, Device] = {}
-    unknown: dict[str, str] = {}
+    unknown: dict[str, int] = {}
     if not rows(columns):
-        return devices, unknown
-    for name in np.unique(columns["device"].astype(str)):
+        return columns, devices, unknown
+    called, place = np.unique(columns["device"].astype(str), return_inverse=True)
+    found: list[str | None] = []
+    for at, name in enumerate(map(str, called)):
         try:
-            devices[str(name)] = own.get(names.plain(str(name))) or catalog.find(str(name))
+            device = own.get(names.plain(name)) or catalog.find(name)
+            devices[device.name] = device
+            found.append(device.name)
         except UserError:
-            unknown[str(name)] = f"device {name} is not in the catalogue (give --specs FILE.yaml)"
-    return devices, unknown
+            found.append(None)
+            unknown[f"device {name} is not in the catalogue (give --specs FILE.yaml)"] = int((place == at).sum())
+    renamed = np.array(found, dtype=object)[place]
+    known = np.array([name is not None for name in found])[place]
+    return take({**columns, "device": renamed}, known), devices, unknown
 
 
 def _unanswered(suite: Any, fitted: hybrid.Fitted, columns: Columns, devices: Mapping[str, Device]) -> Counter[str]:
