@@ -137,13 +137,17 @@ def _told(name: str) -> Iterator[None]:
     except (fake_tensor.DataDependentOutputException, fake_tensor.DynamicOutputShapeException) as fault:
         raise _dependent(name, str(fault)) from fault
     except (fake_tensor.UnsupportedOperatorException, fake_tensor.UnsupportedFakeTensorException) as fault:
-        raise UserError(
-            "model", name, f"no rule says what shape {fault} answers with", "torch.library.register_fake for it"
-        ) from fault
+        raise _without_rule(name, str(fault)) from fault
     except RuntimeError as fault:
-        if ".numpy() is not supported" not in str(fault):
-            raise
-        raise _dependent(name, "a conversion to NumPy") from fault
+        if ".numpy() is not supported" in str(fault):
+            raise _dependent(name, "a conversion to NumPy") from fault
+        if "no fake impl registered" in str(fault):
+            raise _without_rule(name, str(fault).splitlines()[0]) from fault
+        raise
+
+
+def _without_rule(name: str, what: str) -> UserError:
+    return UserError("model", name, f"no rule says what shape it answers with: {what}", "torch.library.register_fake")
 
 
 def _dependent(name: str, what: str) -> UserError:

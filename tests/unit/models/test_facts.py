@@ -1,14 +1,21 @@
 """Tracing counts what torch's own counter counts, and allocates nothing."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from netwright.core.error import UserError
 from netwright.models import facts
+from small_networks import Decoder, Pyramid, Recurrent, Selecting, every
+from small_networks import One as Layer
 
+NETWORKS = every()
 MATRIX = {"convolution", "depthwise_convolution", "grouped_convolution", "addmm", "mm", "bmm", "baddbmm"}
 
 
@@ -169,3 +176,164 @@ def test_wrong_inputs_raise_and_restore():
     with pytest.raises(RuntimeError):
         facts.trace(model, {"x": torch.empty(1, 5)})
     assert model.training
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_networks_of_every_kind_count_as_torch_does(name):
+    model, inputs = NETWORKS[name]
+    traced = facts.trace(model, inputs)
+    counted = sum(o.flops for o in traced.operators if o.matrix or o.attention)
+    if name == "decoder":  # torch's counter has no formula for fused attention on a CPU
+        counted -= sum(o.flops for o in traced.operators if o.attention)
+    enabled = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)  # a fused LSTM would not be counted at all
+    expected = torch_count(model, inputs)
+    torch._C._set_mkldnn_enabled(enabled)
+    assert counted == expected > 0
+    for one in traced.operators:
+        if one.matrix:
+            assert one.flops == one.matrix.flops
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_twice_the_batch_is_twice_the_work(name):
+    model, inputs = NETWORKS[name]
+    two = facts.trace(model, inputs)
+    four = facts.trace(model, {key: torch.cat([x, x]) for key, x in inputs.items()})
+    grown = two.at_batch(4)
+    assert [(o.name, o.matrix, o.attention) for o in grown.operators] == [
+        (o.name, o.matrix, o.attention) for o in four.operators
+    ]
+    assert grown.flops == pytest.approx(four.flops)
+    assert grown.bytes == pytest.approx(four.bytes, rel=0.01)
+    assert grown.peak_bytes == pytest.approx(four.peak_bytes, rel=0.01)
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
+@pytest.mark.parametrize("both", [False, True])
+def test_recurrent_layers_by_hand(kind, gates, both):
+    """Layer 1 multiplies gates x 5 rows with 6 inputs and 5 states at each of 2 x 6 positions, layer 2 the same."""
+    model = Recurrent(kind, 2, both)
+    operators = [o for o in facts.trace(model, {"ids": torch.zeros(2, 6, dtype=torch.long)}).operators if o.matrix]
+    ways = 2 if both else 1
+    expected = ways * [2 * 12 * gates * 5 * 6, 2 * 12 * gates * 5 * 5]
+    expected += ways * [2 * 12 * gates * 5 * 5 * ways, 2 * 12 * gates * 5 * 5]
+    assert [o.flops for o in operators[:-1]] == expected
+    assert [o.matrix.count for o in operators[:2]] == [1, 6]  # the state's products follow one another
+
+
+def test_a_decoder_reads_its_cache():
+    model = Decoder()
+    prefill = facts.trace(model, {"ids": torch.zeros(1, 7, dtype=torch.long)})
+    assert prefill.kv_bytes_per_token == 2 * 2 * 2 * 4 * 4  # layers, keys and values, heads, width, fp32
+    cache = [tuple(torch.zeros(1, 2, 9, 4) for _ in range(2)) for _ in range(2)]
+    decode = facts.trace(model, {"ids": torch.zeros(1, 1, dtype=torch.long), "cache": cache})
+    shapes = [o.attention for o in decode.operators if o.attention]
+    assert [(a.queries, a.keys, a.heads, a.kv_heads) for a in shapes] == [(1, 10, 4, 2)] * 2
+    attention = next(o for o in decode.operators if o.attention)
+    assert attention.input_bytes == 4 * (16 + 2 * 10 * 8)
+    assert decode.flops < prefill.flops
+
+
+def test_bags_of_embeddings_read_the_rows_they_sum():
+    traced = facts.trace(*NETWORKS["recommender"])
+    bag = next(o for o in traced.operators if o.name == "embedding_bag")
+    assert bag.weight_bytes == 0
+    assert 4 * 8 * 8 <= bag.input_bytes <= 4 * 8 * 8 + 100  # eight rows of eight numbers, and their indices
+    assert bag.flops == 8 * 8
+
+
+def test_attention_written_out_is_products():
+    traced = facts.trace(*NETWORKS["explicit"])
+    scores, values = (o for o in traced.operators if o.name == "bmm")
+    assert (scores.matrix.m, scores.matrix.n, scores.matrix.k, scores.matrix.count) == (5, 5, 4, 6)
+    assert scores.matrix.grows == values.matrix.grows == "count"
+
+
+def test_activations_are_the_numbers_that_products_make():
+    """As timm counts them: attention's scores too, whether or not they are ever written."""
+    written = facts.trace(*NETWORKS["explicit"]).activations
+    assert written == 2 * 5 * 36 + 6 * 5 * 5 + 6 * 5 * 4 + 2 * 5 * 12
+    fused = facts.trace(*NETWORKS["decoder"])
+    attention = next(o for o in fused.operators if o.attention)
+    assert attention.activations == 2 * 4 * 6 * 6 + 2 * 4 * 6 * 4
+
+
+def test_alive_at_once_is_what_a_chain_needs():
+    """Two of the three (4, 100) tensors live at a time, beside the inputs (4, 10)."""
+    chain = Layer(nn.Sequential(nn.Linear(10, 100), nn.Sigmoid(), nn.Sigmoid(), nn.Linear(100, 1)))
+    traced = facts.trace(chain, {"x": torch.empty(4, 10)})
+    assert traced.peak_bytes == 4 * (4 * 10 + 2 * 4 * 100)
+
+
+def test_alive_at_once_is_what_the_allocator_sees():
+    """Against torch's own record of what a real call allocates; convolutions on a CPU take scratch besides."""
+    for name in ("decoder", "explicit", "recommender"):
+        model, inputs = NETWORKS[name]
+        traced = facts.trace(model, inputs).peak_bytes
+        with torch.no_grad(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as prof:
+            model.eval()(**inputs)
+        changes = [e.nbytes() for e in prof.profiler.kineto_results.events() if e.name() == "[memory]"]
+        held = sum(x.nbytes for x in inputs.values())
+        assert max(itertools.accumulate(changes)) + held == traced, name
+
+
+@pytest.mark.parametrize(
+    ("forward", "what"),
+    [
+        (lambda x: x[x > 0], "nonzero"),
+        (lambda x: x * 2 if x.sum() > 0 else x, "_local_scalar_dense"),
+        (lambda x: torch.from_numpy(x.numpy()), "NumPy"),
+        (lambda x: x.new_zeros(int(x.max())), "_local_scalar_dense"),
+    ],
+)
+def test_work_that_depends_on_values_is_refused_in_words(forward, what):
+    class Dependent(nn.Module):
+        def forward(self, x):
+            return forward(x)
+
+    with pytest.raises(UserError, match="depends on the values") as refusal:
+        facts.trace(Dependent(), {"x": torch.empty(2, 3)})
+    assert what in str(refusal.value)
+
+
+def test_a_detector_is_traced_without_its_selection():
+    images = {"images": torch.empty(1, 3, 16, 16)}
+    with pytest.raises(UserError, match="non-maximum suppression"):
+        facts.trace(Selecting(), images)
+    assert facts.trace(Pyramid(), images).flops > 0
+
+
+def test_no_inputs():
+    with pytest.raises(UserError, match="at least one tensor"):
+        facts.trace(Linear(2, 2), {})
+
+
+def test_an_operator_without_a_shape_rule():
+    @torch.library.custom_op("netwright_test::opaque", mutates_args=())
+    def opaque(x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+    class Opaque(nn.Module):
+        def forward(self, x):
+            return opaque(x)
+
+    with pytest.raises(UserError, match="what shape"):
+        facts.trace(Opaque(), {"x": torch.empty(2)})
+
+
+def test_autocast_is_counted():
+    with torch.autocast("cpu", torch.bfloat16):
+        traced = facts.trace(*NETWORKS["lstm"])
+    assert {o.dtype for o in traced.operators if o.matrix} == {"bf16"}
+    assert {o.dtype for o in traced.operators if o.name == "embedding"} == {"fp32"}
+
+
+def test_packed_sequences_are_work_that_depends_on_values():
+    class Packed(Recurrent):
+        def forward(self, ids):
+            x = nn.utils.rnn.pack_padded_sequence(self.embedding(ids), ids[:, 0] + 1, batch_first=True)
+            return self.layers(x)[1][0]
+
+    with pytest.raises(UserError, match="depends on the values"):
+        facts.trace(Packed(), {"ids": torch.zeros(2, 6, dtype=torch.long)})
