@@ -34,7 +34,7 @@ ALLOWED = "an artifact's folder, FILE.onnx, a language model's name, config.json
 def open(text: str) -> Workload | LLM:
     """What `text` names. Raises UserError when it names nothing."""
     path = Path(text)
-    if text.endswith(".onnx") or (path.is_dir() and not (path / "config.json").is_file()):
+    if text.endswith(".onnx") or (text and path.is_dir() and not (path / "config.json").is_file()):
         return at(path)
     return _traced(text) if FUNCTION.fullmatch(text) else language_model(text, llm.find)
 

@@ -167,4 +167,5 @@ def draw(model: Workload | LLM, device: Device, question: Question, path: Path) 
         plot.save_png(figure, path)
     else:
         text = plot.svg_text(figure)
+        path.parent.mkdir(parents=True, exist_ok=True)
         artifact.replace_file(path, lambda draft: draft.write_text(text, encoding="utf-8"))
