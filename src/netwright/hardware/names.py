@@ -17,9 +17,13 @@ _NOISE |= {"card", "generation", "tensor", "core"}
 _REPLACE = (
     (r"\((?:r|tm)\)|[®™©]", " "),
     (r"\b(\d+)\s*gi?b\b", r"\1gb"),
+    (r"\b(\d+)\s*mi?b\b", r"\1mb"),
+    (r"\b(rtx|gtx|gts|gt|rx|hd|vega)(?=\d)", r"\1 "),
+    (r"\b(\w+) \1\b", r"\1"),
+    (r"\bwith max q design\b", "max q"),
     (r"\b(?:radeon\s+)?instinct\b|\bradeon(?=\s+rx\b)", " "),
     (r"\bhbm\d*[a-z]*\b", " "),
-    (r"\bsxm\d?\b", "sxm"),
+    (r"\bsxm[24-6]?\b", "sxm"),  # SXM3 is another V100 than SXM2
     (r"\bpci(?:-?e(?:xpress)?)?\b", "pcie"),
     (r"\b\d{2,4}\s?w\b", " "),
     (r"\b(?:nps\d|spx)\b", " "),
@@ -66,7 +70,7 @@ def same_memory(stated: float, named: float) -> bool:
 
 def full(manufacturer: str, name: str) -> str:
     """A name with its maker in front, once."""
-    return name if plain(name).startswith(plain(manufacturer)) else f"{manufacturer} {name}"
+    return name if plain(manufacturer) in plain(name) else f"{manufacturer} {name}"
 
 
 def device_key(manufacturer: str, name: str) -> str:

@@ -95,7 +95,7 @@ def read(path: Path) -> Device:
             if not values[whole].is_integer():
                 raise UserError(f"gpu.{whole}", values[whole], "a whole number", f"mend {path}")
             values[whole] = int(values[whole])
-    stated = (*(f"rates.{dtype}" for dtype in rates), *values)
+    stated = (*(f"rates.{dtype}" for dtype in rates), *values, *(["architecture"] if words.get("architecture") else []))
     changed = datetime.date.fromtimestamp(path.stat().st_mtime).isoformat()
     source = Source(values=stated, where=f"the file {path.name}", date=changed, licence="the reader's own")
     about: dict[str, Any] = {"manufacturer": "unknown"} | words | values

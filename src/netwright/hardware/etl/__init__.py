@@ -79,8 +79,8 @@ SEED = ("curated", "epoch", "prices")
 """What `run("seed")` imports: all that ships."""
 
 
-def run(source: str, path: Path | None, engine: Engine) -> Report:
-    """Import a source into a database, from `path` or from where the source ships.
+def run(source: str, path: Path | None, engine: Engine, keep: bool = True) -> Report:
+    """Import a source into a database, from `path` or from where the source ships; without `keep`, try it only.
 
     `source` is a name of `SOURCES`, or "seed". Raises UserError for an unknown source, a missing or wholly
     broken file; then nothing is written.
@@ -96,4 +96,7 @@ def run(source: str, path: Path | None, engine: Engine) -> Report:
     if source == "seed" and path is not None:
         raise UserError("path", str(path), "none: the seed ships", "netwright hardware import seed")
     with db.writing(engine) as connection:
-        return report.together(source, [pipeline.load(connection, name, SOURCES[name], path) for name in parts])
+        made = report.together(source, [pipeline.load(connection, name, SOURCES[name], path) for name in parts])
+        if not keep:
+            connection.rollback()
+        return made

@@ -17,7 +17,7 @@ SCORES = {"G3Dmark": "PassMark G3D Mark", "G2Dmark": "PassMark G2D Mark"}
 APIS = ("CUDA", "Metal", "OpenCL", "Vulkan")
 
 MAKERS = (
-    (r"GeForce|Quadro|Tesla|GRID|TITAN|NVS|nForce|NVIDIA|^RTX|^(?:[ALMPTKV]\d{1,4}|MX\d+)\b", "NVIDIA"),
+    (r"GeForce|Quadro|Tesla|GRID|TITAN|NVS|nForce|NVIDIA|^RTX|^G[TF]X? ?\d|^(?:[ALMPTKVH]\d{1,4}|MX\d+)\b", "NVIDIA"),
     (r"Radeon|FirePro|FireGL|FireMV|Mobility|Ryzen|Athlon|Instinct|\bAMD\b|^A\d+-|\bATI\b|R[579] ", "AMD"),
     (r"Intel|Iris|UHD|\bHD Graphics|\bArc\b", "Intel"),
     (r"Apple|\bM1\b", "Apple"),
@@ -32,7 +32,7 @@ SPELLED = {"Nvidia": "NVIDIA"}
 
 def maker(name: str) -> str:
     """The maker a name gives away, or "unknown"."""
-    return next((made for pattern, made in MAKERS if re.search(pattern, name)), "unknown")
+    return next((made for pattern, made in MAKERS if re.search(pattern, name, re.IGNORECASE)), "unknown")
 
 
 def _category(name: str, said: str) -> str:

@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netwright.hardware import catalog, names
+from netwright.hardware.device import Device
 
 SEED = Path(__file__).parents[1] / "seed" / "aliases.csv"
-EXACT, SAME_WORDS, PROPOSED = 1.0, 0.98, 0.6
-"""Scores: the name itself, its words without spelling, and the least that is worth a person's look."""
-SAME_NAME = "the same name"
+PROPOSED = 0.6
+"""The least score that is worth a person's look."""
+SAME_NAME, SAME_WORDS, REVIEWED = "the same name", "the same words", "a reviewed alias"
+SCORES = {SAME_NAME: 1.0, SAME_WORDS: 0.98}
 UNKNOWN = ("", "unknown")
 
 MINOR = {"series", "design", "with", "edition", "oem", "ddr3", "ddr4", "gddr5", "gddr6", "ddr", "graphics", "radeon"}
@@ -40,6 +42,8 @@ class Match:
     manufacturer: str
     score: float
     reason: str
+    how: str = ""
+    """SAME_NAME, SAME_WORDS or REVIEWED; empty for a name that is new."""
 
 
 class Matcher:
@@ -59,32 +63,33 @@ class Matcher:
             self.makers.setdefault(key.partition(":")[2], []).append(key)
             self.by_number = None
 
-    def match(self, name: str, manufacturer: str) -> Match:
-        """The device that the name means; one of that very name where it is new."""
+    def match(self, name: str, manufacturer: str, memory: float | None = None) -> Match:
+        """The device that the name means; one of that very name where it is new.
+
+        A name that is not the device's own is no match where another memory size (B) is stated.
+        """
         shipped = catalog.shipped(names.full(manufacturer, name) if manufacturer not in UNKNOWN else name)
         shipped = shipped or catalog.shipped(name)
         if shipped is not None and _one_maker(shipped.manufacturer, manufacturer):
-            key = names.device_key(shipped.manufacturer, shipped.name)
-            same = names.plain(shipped.name).endswith(names.plain(name)) or names.plain(name).endswith(
-                names.plain(shipped.name)
-            )
-            score, reason = (EXACT, SAME_NAME) if same else (SAME_WORDS, "an alias or the same words")
-            return Match(key, shipped.name, shipped.manufacturer, score, reason)
-        alias = _aliases().get(names.key(name))
-        if alias is not None and _one_maker(alias.manufacturer, manufacturer):
-            return alias
-        own = names.device_key(manufacturer, name)
+            ours, theirs = names.plain(shipped.name), names.plain(name)
+            same = theirs in (ours, ours.removeprefix(names.plain(shipped.manufacturer)))
+            alias = isinstance(shipped, Device) and theirs in map(names.plain, shipped.aliases)
+            other = isinstance(shipped, Device) and memory and not 0.9 < memory / shipped.memory < 1.1
+            if same or not other:
+                how = SAME_NAME if same else REVIEWED if alias else SAME_WORDS
+                key = names.device_key(shipped.manufacturer, shipped.name)
+                return Match(key, shipped.name, shipped.manufacturer, SCORES.get(how, 0.95), how, how)
+        reviewed = _aliases().get(names.key(name))
+        if reviewed is not None and _one_maker(reviewed.manufacturer, manufacturer):
+            return reviewed
         keys = self.makers.get(names.key(name), [])
         keys = [key for key in keys if _one_maker(self.devices[key][1], manufacturer)]
         if len(keys) == 1:
             known, maker = self.devices[keys[0]]
-            same = names.plain(known).endswith(names.plain(name))
-            return Match(
-                keys[0], known, maker, EXACT if same else SAME_WORDS, "the same name" if same else "same words"
-            )
-        return Match(
-            own, names.full(manufacturer, name) if manufacturer not in UNKNOWN else name, manufacturer, 0.0, ""
-        )
+            how = SAME_NAME if names.plain(known).endswith(names.plain(name)) else SAME_WORDS
+            return Match(keys[0], known, maker, SCORES[how], how, how)
+        own = names.full(manufacturer, name) if manufacturer not in UNKNOWN else name
+        return Match(names.device_key(manufacturer, name), own, manufacturer, 0.0, "")
 
     def propose(self, name: str, manufacturer: str) -> Match | None:
         """The known device most like a name, for a person to look at; None where none is near.
@@ -97,14 +102,14 @@ class Matcher:
             for key in self.devices:
                 for number in _numbers(key):
                     self.by_number.setdefault(number, []).append(key)
-        mine = set(_split(name))
+        mine = set(names.words(name))
         best: Match | None = None
         for number in _numbers(names.key(name)):
             for key in self.by_number.get(number, ()):
                 known, maker = self.devices[key]
                 if not _one_maker(maker, manufacturer):
                     continue
-                theirs = set(_split(known))
+                theirs = set(names.words(known))
                 score, reason = _score(mine, theirs)
                 if score >= PROPOSED and (best is None or (score, known) > (best.score, best.name)):
                     best = Match(key, known, maker, score, reason)
@@ -113,7 +118,7 @@ class Matcher:
 
 def _score(mine: set[str], theirs: set[str]) -> tuple[float, str]:
     differ = mine ^ theirs
-    if {word for word in differ if re.fullmatch(r"\d{3,}", word)}:
+    if {word for word in differ if re.search(r"\d{3,}", word)}:
         return 0.0, "another number"
     if differ & BOARD:
         return 0.0, "another board"
@@ -123,11 +128,6 @@ def _score(mine: set[str], theirs: set[str]) -> tuple[float, str]:
     minor = differ & MINOR | {word for word in differ if word.endswith("gb")}
     score = 0.95 - 0.05 * len(minor) - 0.1 * len(differ - minor)
     return round(score, 2), "differs in: " + " ".join(sorted(differ))
-
-
-def _split(name: str) -> list[str]:
-    """Words cut between letters and digits, sizes kept: ("rtx", "3080", "10gb")."""
-    return [part for word in names.words(name) for part in re.findall(r"\d+gb|[a-z]+|\d+", word)]
 
 
 def _numbers(key: str) -> list[str]:
@@ -142,7 +142,7 @@ def _one_maker(a: str, b: str) -> bool:
 
 @functools.cache
 def _aliases() -> dict[str, Match]:
-    """The reviewed table, by the key of the alias."""
+    """The table of aliases that were looked at, by the key of the alias."""
     with SEED.open(encoding="utf-8", newline="") as file:
         return {
             names.key(row["alias"]): Match(
@@ -151,6 +151,7 @@ def _aliases() -> dict[str, Match]:
                 row["manufacturer"],
                 float(row["score"]),
                 row["reason"],
+                REVIEWED,
             )
             for row in csv.DictReader(file)
         }

@@ -35,9 +35,7 @@ MAX_ROWS = 2_000_000
 def load(connection: Connection, name: str, importer: Importer, path: Path | None) -> Report:
     """Import one source over an open transaction. Raises UserError where the file as a whole is none."""
     about, found = _open(name, importer, path)
-    table = schema.devices.join(schema.manufacturers)
-    known = sa.select(schema.devices.c.key, schema.devices.c.name, schema.manufacturers.c.name).select_from(table)
-    matcher = Matcher(connection.execute(known).tuples())
+    matcher = Matcher(_known(connection, importer.priority))
     report, said = Report(about.key), Statements()
     raw, clean = _believe(found, about, matcher, report, said, curated=name == "curated")
     _propose(said, matcher, report)
@@ -47,6 +45,19 @@ def load(connection: Connection, name: str, importer: Importer, path: Path | Non
     report.coverage |= {column: (0.0, part) for column, part in sorted(left.items()) if column not in stated}
     report.architectures = _architectures(connection, said)
     return report
+
+
+def _known(connection: Connection, priority: int) -> list[tuple[str, str, str]]:
+    """Devices that sources believed more than this one specify: what comes after cannot change how names are told."""
+    spoken = sa.union(
+        *(
+            sa.select(table.c.device_id).join_from(table, schema.sources).where(schema.sources.c.priority < priority)
+            for table in (schema.memory_specs, schema.peak_rates)
+        )
+    )
+    query = sa.select(schema.devices.c.key, schema.devices.c.name, schema.manufacturers.c.name)
+    query = query.join_from(schema.devices, schema.manufacturers).where(schema.devices.c.id.in_(spoken))
+    return [tuple(row) for row in connection.execute(query.order_by(schema.devices.c.key)).tuples()]
 
 
 def _open(name: str, importer: Importer, path: Path | None) -> tuple[SourceRow, Read]:
@@ -82,7 +93,7 @@ def _believe(
     clean: list[set[str]] = []
     rows: dict[tuple[str, str], Row] = {}
     listed: set[tuple[Any, ...]] = set()
-    names: dict[str, str] = {}
+    names: set[str] = set()
     said.sources[about.key] = about
     for one in found:
         report.rows += 1
@@ -92,7 +103,7 @@ def _believe(
             report.rejected.append(Rejected(*one))
             continue
         raw.append(_columns(one))
-        match = matcher.match(one.name, one.manufacturer)
+        match = matcher.match(one.name, one.manufacturer, one.number("memory"))
         shipped = catalog.shipped(match.name) if match.score and not curated else None
         row, findings = rules.check(one, shipped if isinstance(shipped, Device) else None)
         report.findings += findings
@@ -113,8 +124,9 @@ def _believe(
         said.rows.append((source.key, row, match))
         clean.append(_columns(row))
         if one.name not in names:
-            names[one.name] = match.reason or "new"
-            report.matched[names[one.name]] = report.matched.get(names[one.name], 0) + 1
+            names.add(one.name)
+            how = match.how or "new"
+            report.matched[how] = report.matched.get(how, 0) + 1
     report.devices = len({match.key for _, _, match in said.rows})
     return raw, clean
 

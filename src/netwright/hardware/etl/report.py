@@ -42,7 +42,7 @@ class Report:
     rows: int = 0
     devices: int = 0
     matched: dict[str, int] = field(default_factory=dict)
-    """How names were told: "the same name", "same words", "reviewed alias", "new" -> names."""
+    """How names were told: the same name, the same words, a reviewed alias, new -> names."""
     coverage: dict[str, tuple[float, float]] = field(default_factory=dict)
     architectures: tuple[float, float] = (0.0, 0.0)
     """Share of this source's devices without a known architecture: by the source alone, and now."""

@@ -108,7 +108,7 @@ _STATED = (
 
 def _aliases(said: Statements, devices: Mapping[str, int], ids: Mapping[str, int]) -> list[dict[str, Any]]:
     """What sources call devices otherwise than we do, each name once a source, and the proposals."""
-    told = [(source, row.name, match, True) for source, row, match in said.rows if match.reason not in ("", SAME_NAME)]
+    told = [(source, row.name, match, True) for source, row, match in said.rows if match.how not in ("", SAME_NAME)]
     told += [(source, name, match, False) for source, name, match in said.proposals]
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for source, name, match, reviewed in told:
