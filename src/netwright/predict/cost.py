@@ -120,7 +120,6 @@ def _short(sources: list[str]) -> str:
     return "; ".join(heads[:3])
 
 
-@functools.cache
 def offers(path: Path = SHIPPED) -> tuple[Offer, ...]:
     """The offers of a CSV file with columns accelerator, usd_per_hour and, if there, count, spot_usd_per_hour,
     provider, source. Prices are of the whole instance; an offer is of one of its `count` devices.
@@ -129,9 +128,17 @@ def offers(path: Path = SHIPPED) -> tuple[Offer, ...]:
     faulty row is an error, all told at once.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return _shipped() if path == SHIPPED else _parsed(path.read_text(encoding="utf-8-sig"), path)
     except (OSError, UnicodeDecodeError) as fault:
         raise UserError("price-file", str(path), f"not readable: {fault}", "--price-file FILE.csv") from None
+
+
+@functools.cache
+def _shipped() -> tuple[Offer, ...]:
+    return _parsed(SHIPPED.read_text(encoding="utf-8"), SHIPPED)
+
+
+def _parsed(text: str, path: Path) -> tuple[Offer, ...]:
     rows = csv.DictReader(text.splitlines())
     missing = {"accelerator", "usd_per_hour"} - set(rows.fieldnames or ())
     if missing:

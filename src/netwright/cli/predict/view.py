@@ -51,6 +51,9 @@ def predictions(
     else:
         shown = []
     tail = [f"[{number}] {note}" for note, number in notes.items()]
+    missing = [(device, why) for device, listed in found.items() for why in listed[0].conditions["left_out"].values()]
+    if len(found) > 1:
+        tail += [line.strip() for line in reasons(missing, 4)]
     if refused:
         tail.append(f"{len(refused)} devices are not predicted:")
         tail += reasons([(one["device"], one["why"]) for one in refused], 6)
@@ -98,7 +101,7 @@ def _many(found: Mapping[str, Sequence[Measurement]], notes: dict[str, int]) -> 
     table.add_column("by")
     for device, row in by.items():
         cells = [_cell(row.get(quantity)) for quantity in columns]
-        table.add_row(device, *cells, _marks(next(iter(row.values())), notes))
+        table.add_row(device, *cells, _marks(next(iter(row.values())), notes, brief=True))
     return table
 
 
@@ -112,14 +115,15 @@ def _cell(one: Measurement | None) -> str:
     return f"{value}\n[{interval}]"
 
 
-def _marks(one: Measurement, notes: dict[str, int]) -> str:
-    """Numbers of the notes: the method, what is out of range, what stands in for what, the price."""
+def _marks(one: Measurement, notes: dict[str, int], brief: bool = False) -> str:
+    """Numbers of the notes: the method, what is out of range, what stands in for what; unless brief, the price."""
     told = one.conditions
     said = [f"by {told['method']}"]
     said += [f"out of range: {feature}" for feature in told["outside"]]
     said += list(told["notes"])
-    said += [f"price: {told['price']}"] if "price" in told else []
-    said += [f"no {what}: {why}" for what, why in told["left_out"].items()]
+    if not brief:
+        said += [f"price: {told['price']}"] if "price" in told else []
+        said += [f"no {what}: {why}" for what, why in told["left_out"].items()]
     return " ".join(f"[{notes.setdefault(note, len(notes) + 1)}]" for note in said)
 
 
@@ -134,12 +138,12 @@ def whys(model: Any, question: Any, devices: Sequence[Any], plot: Path | None) -
     for device in devices:
         found = why.shares(model, device, question)
         data.append(found)
-        table = Table(f"{device.name}: {found.headline}", "share", "time", "bound by", box=None, pad_edge=False)
+        table = Table("", "share", "time", "bound by", box=None, pad_edge=False)
         for part in found.parts:
             bar = "█" * max(1, round(24 * part.share))
             name = f"{part.name} x {part.count}" if part.count > 1 else part.name
             table.add_row(name, f"{100 * part.share:3.0f} % {bar}", readable(part.seconds, "s"), part.bound)
-        shown += ["", table, Text(found.advice) if found.advice else ""]
+        shown += ["", Text(f"{device.name}: {found.headline}"), table, Text(found.advice) if found.advice else ""]
     if plot is not None:
         why.draw(model, devices[0], question, plot)
         shown.append(f"Plot: {plot}")
