@@ -108,7 +108,12 @@ def app(root: Path | None = None) -> Any:
 
 
 def serve(root: Path | None = None, host: str = "127.0.0.1", port: int = 8077) -> None:
-    """Serve until interrupted. A connection that sends no whole request line and headers in time is closed."""
+    """Serve until interrupted."""
+    listener(root, host, port).run()
+
+
+def listener(root: Path | None, host: str, port: int) -> Any:
+    """A server that has not begun. A connection that sends no whole request line and headers in time is closed."""
     uvicorn = extra("uvicorn", "serving predictions")
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -127,7 +132,7 @@ def serve(root: Path | None = None, host: str = "127.0.0.1", port: int = 8077) -
         app(root), host=host, port=port, http=Impatient, log_level="warning", server_header=False,
         limit_concurrency=CONNECTIONS, timeout_keep_alive=5, h11_max_incomplete_event_size=16_384,
     )  # fmt: skip
-    uvicorn.Server(config).run()
+    return uvicorn.Server(config)
 
 
 PAGE = Path(__file__).with_name("server.html")
