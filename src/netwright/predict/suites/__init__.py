@@ -4,4 +4,6 @@ SUITES = {
     "gemm": "netwright.predict.suites.gemm",
     "context_attention": "netwright.predict.suites.context_attention",
     "timm": "netwright.predict.suites.timm",
+    "tpot": "netwright.predict.suites.tpot",
+    "ttft": "netwright.predict.suites.ttft",
 }

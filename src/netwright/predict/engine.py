@@ -1,0 +1,186 @@
+"""What one step of an LLM engine takes on one device or several: the physics under the suites of serving.
+
+    load = Load.of(columns, specs)            # a row a question: model, engine, lengths, concurrency, devices
+    load.decode.total                         # s, one token for each sequence in flight
+    load.prompt                               # s of the devices' time that one prompt takes
+    load.per_token                            # s between two tokens of an answer, with the prompts in between
+
+Every kernel takes the longer of its arithmetic and its reading, and its launch; the devices of a worker exchange
+activations twice a layer; the scheduler adds its time to each step. With R requests kept in flight, each answer
+of `osl` tokens pays one prompt, so R / osl prompts come into each step. This file does not know an
+engine's settings, speculative decoding, or how unevenly tokens choose their experts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from netwright.predict import llm
+from netwright.predict.llm import LLM
+from netwright.predict.passes import passes
+from netwright.predict.table import Columns, Floats, Specs, Texts
+
+COMPUTE, BANDWIDTH = 0.55, 0.9
+"""Share of the peaks that products and reads reach in a running engine. These and the constants below were fitted
+to the median on rows of H100 and H200, without the newer devices, and rounded."""
+EXPERTS, SPREAD = 0.7, 0.5
+"""Share of the bandwidth where experts are read, and where 4-bit experts are first spread to 16 bits. Kernels
+measured alone on H100 and H200 (moe_perf) reach 0.5 to 0.65, and 0.3 to 0.5."""
+LINK = 0.35
+"""Share of the link's rate that an exchange reaches."""
+ALPHA = 9e-6
+"""s, latency of one exchange among the devices of a worker."""
+KERNEL = {"trtllm": 4e-6, "vllm": 5e-6, "sglang": 4.5e-6, "": 4.5e-6}
+"""s a kernel takes that does next to nothing, inside of a CUDA graph, by engine; "" is any other."""
+HOST = {"trtllm": 0.8e-3, "vllm": 0.5e-3, "sglang": 2.4e-3, "": 1e-3}
+"""s of scheduler, sampling and transfer a step."""
+CACHE = {"trtllm": 0.68, "vllm": 0.95, "sglang": 1.3, "": 1.0}
+"""Time of reading the cache, in units of a 16-bit cache at BANDWIDTH: TensorRT-LLM keeps it in 8 bits."""
+KERNELS = {"query, key, value": 3.0, "attention": 1.5, "attention output": 1.0, "linear attention in": 2.0,
+           "state": 1.5, "linear attention out": 2.0, "feed-forward": 4.0, "router": 2.0, "experts": 5.0,
+           "shared expert": 3.0, "output": 1.5}  # fmt: skip
+"""Kernels of each part: norms, rotary embedding, activation, routing and combination beside the products. Latent
+attention has four more before and two more inside, an indexer of sparse attention five."""
+ROOM = 0.9
+"""Share of the memory that weights and cache may fill."""
+BUDGET = 8192
+"""Tokens that prompts bring into one pass at most."""
+SLOWEST_LINK = 32e9
+"""B/s between devices whose link no source gives: PCI Express 4.0 x 16."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """Seconds of one pass of each row, and what they are made of; shape (rows,). The parts overlap, so that the
+    total, which takes the longer of arithmetic and reading of each kernel, is less than their sum."""
+
+    reading: Floats
+    """Of everything from memory."""
+    cache: Floats
+    experts: Floats
+    compute: Floats
+    launch: Floats
+    latency: Floats
+    """Of the exchanges, whatever their size."""
+    exchange: Floats
+    total: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """A pool of devices under load, a row a question; shape (rows,)."""
+
+    decode: Pass
+    single: Floats
+    """s of one pass of one prompt (of each data-parallel group)."""
+    prompt: Floats
+    """s of the pool's time that a prompt takes, several in one pass where they are short."""
+    stolen: Floats
+    """s that other prompts add to each token of an answer; 0 where prompts have devices of their own."""
+    host: Floats
+    running: Floats
+    """Sequences that a worker holds at a time: as many as are kept in flight, unless the cache is full before."""
+    room: Floats
+    """Sequences whose cache fits; below 1 where not even one does."""
+    weights: Floats
+    """B of all weights."""
+    shapes: tuple[LLM, ...]
+
+    @property
+    def per_token(self) -> Floats:
+        return self.decode.total + self.host + self.stolen
+
+    @classmethod
+    def of(cls, columns: Columns, specs: Specs) -> Load:
+        """`columns`: llm, weights, engine, served; isl, osl, concurrency, workers, tensor, data, devices, and the
+        last four again with `prefill_` for the devices that read prompts."""
+        isl, osl, data, prefill = (columns[name] for name in ("isl", "osl", "data", "prefill_data"))
+        aggregated = columns["served"] == "agg"
+        one = np.ones(len(isl))
+        shapes = tuple(shape_of(a, b) for a, b in zip(columns["llm"], columns["weights"], strict=True))
+        weights = np.array([shape.weight_bytes for shape in shapes])
+        context = isl + osl / 2
+        kept = np.array([shape.cache_bytes(int(n)) for shape, n in zip(shapes, context, strict=True)])
+        eight = np.isin(columns["weights"].astype(str), ("fp8", "fp4")) & (columns["engine"] != "sglang")
+        heads = np.array([1 if shape.kv_rank else shape.kv_heads for shape in shapes])
+        copies = np.maximum(columns["tensor"] / heads, 1.0)
+        free = ROOM * specs.memory * columns["devices"] - weights
+        room = free / (kept * np.where(eight, 0.5, 1.0) * copies)
+        asked = columns["concurrency"] / columns["workers"]
+        running = np.minimum(asked, np.maximum(room, 1.0))
+        where = (columns["tensor"], data)
+        decode = step(columns, specs, sequences=running, tokens=one, context=context, where=where)
+        where = (columns["prefill_tensor"], prefill)
+        first = step(columns, specs, sequences=prefill, tokens=isl, context=0 * one, where=where)
+        many = np.clip(BUDGET / isl, 1.0, np.maximum(running / data, 1.0)) * prefill
+        together = step(columns, specs, sequences=many, tokens=isl, context=0 * one, where=where)
+        prompt = together.total / many
+        return cls(
+            decode=decode, single=first.total, prompt=prompt, stolen=np.where(aggregated, running / osl * prompt, 0.0),
+            host=by_engine(HOST, columns), running=running, room=room, weights=weights, shapes=shapes,
+        )  # fmt: skip
+
+
+def step(
+    columns: Columns, specs: Specs, *, sequences: Floats, tokens: Floats, context: Floats, where: tuple[Floats, Floats]
+) -> Pass:
+    """One pass of `tokens` new tokens for each of `sequences`, on `where` = (tensor, data) parallel devices."""
+    names = ("reading", "cache", "experts", "compute", "launch", "latency", "exchange", "total")
+    made = {name: np.zeros(len(sequences)) for name in names}
+    models = np.array([f"{a}|{b}" for a, b in zip(columns["llm"], columns["weights"], strict=True)])
+    kernel, cached = by_engine(KERNEL, columns), by_engine(CACHE, columns)
+    for model in np.unique(models):
+        of = np.flatnonzero(models == model)
+        shape, own = shape_of(*model.split("|")), specs.take(of)
+        b, t, c, tp, dp = (x[of] for x in (sequences, tokens, context, *where))
+        for part in passes(shape, b, t, c, tensor=tp, data=dp):
+            rate, native = _rate(own, part.dtype)
+            compute = part.times * part.flops / (COMPUTE * rate)
+            reach = np.where(native, EXPERTS, SPREAD) if part.name == "experts" else BANDWIDTH
+            reading = part.times * part.bytes / (reach * own.bandwidth)
+            if part.name == "attention":
+                reading = reading * cached[of]
+            if part.name in ("attention", "state"):
+                made["cache"][of] += reading
+            elif part.name == "experts":
+                made["experts"][of] += reading
+            launch = part.times * kernels(part.name, shape) * kernel[of]
+            made["reading"][of] += reading
+            made["compute"][of] += compute
+            made["launch"][of] += launch
+            made["total"][of] += np.maximum(compute, reading) + launch
+        group, rounds = tp * dp, shape.layers + shape.feed_layers
+        link = np.where(np.isnan(own.link), np.where(np.isnan(own.host_link), SLOWEST_LINK, own.host_link), own.link)
+        size = 4.0 * shape.hidden * t * b / dp * (group - 1) / group  # a ring sends and receives each number once
+        made["latency"][of] = np.where(group > 1, rounds * ALPHA, 0.0)
+        made["exchange"][of] = np.where(group > 1, rounds * size / (LINK * link), 0.0)
+    made["total"] += made["latency"] + made["exchange"]
+    return Pass(**made)
+
+
+def kernels(part: str, shape: LLM) -> float:
+    """Kernels that an engine launches for a part of a layer."""
+    latent = 4.0 if part == "query, key, value" else 2.0 if part == "attention" else 0.0
+    indexer = 5.0 if part == "query, key, value" and shape.sparse else 0.0
+    return KERNELS[part] + (latent if shape.kv_rank else 0.0) + indexer
+
+
+def shape_of(name: str, weights: str) -> LLM:
+    """The model with its weights in that dtype and a cache of 16 bits."""
+    shape = llm.known()[name]
+    shape = shape if shape.weights == weights else llm.quantized(shape, weights)
+    return replace(shape, kv="bf16")
+
+
+def by_engine(table: Mapping[str, float], columns: Columns) -> Floats:
+    return np.array([table.get(str(engine), table[""]) for engine in columns["engine"]])
+
+
+def _rate(specs: Specs, dtype: str) -> tuple[Floats, Texts]:
+    """Arithmetic per second, and whether the device computes in that dtype; four bits are spread to 16 where not."""
+    stated = specs.stated(dtype)
+    native = ~np.isnan(stated)
+    return np.where(native, stated, specs.rate("bf16" if dtype == "fp4" else dtype)), native
