@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from netwright.core.measurement import readable
+from netwright.core.measurement import readable, span
 from netwright.hardware import works
 from netwright.hardware.device import DTYPES, Device
 
@@ -70,9 +70,17 @@ def value(device: Device, name: str) -> Number:
 
 
 def text(name: str, value: float) -> str:
-    """A value of a metric as a person reads it."""
+    """A value of a metric as a person reads it, in three digits."""
     unit = METRICS[name].unit
-    return f"{value:.3g}" if unit == "1" else readable(value, unit)
+    return f"{value:.3g}" if unit == "1" else readable(float(f"{value:.3g}"), unit)
+
+
+def interval(name: str, one: Derived) -> str:
+    """The ends of an estimate; without their unit where it is that of the value."""
+    low, high = (float(f"{end:.3g}") for end in (one.low, one.high))
+    unit = METRICS[name].unit
+    ends = f"{low:g}–{high:g}" if unit == "1" else span(low, high, unit)
+    return ends if " to " in ends else ends.removesuffix(" " + text(name, one.value).partition(" ")[2])
 
 
 def half(device: Device) -> Number:
@@ -86,6 +94,10 @@ def _rate(device: Device, dtype: str) -> Number:
 
 def _over(above: Number, below: Number) -> Number:
     return above / below if above and below else None
+
+
+def _mm2(device: Device) -> Number:
+    return device.die_area * 1e6 if device.die_area else None
 
 
 def _low_precision(device: Device, dtypes: Iterable[str]) -> Number:
@@ -171,7 +183,7 @@ DENNARD = "Dennard et al. 1974, Design of ion-implanted MOSFETs, IEEE JSSC 9(5)"
 DIVISION = "the maker's figures, divided"
 
 
-_PER_DTYPE: tuple[tuple[str, str, str, str, str, Better, Callable[[Device, float], Number]], ...] = (
+PER_DTYPE: tuple[tuple[str, str, str, str, str, Better, Callable[[Device, float], Number]], ...] = (
     ("flops_per_watt", "rate per watt", "FLOP/s/W", "{rate} / power", GREEN, "higher", lambda d, r: _over(r, d.power)),
     ("ridge", "ridge: FLOP per byte", "FLOP/B", "{rate} / bandwidth", ROOFLINE,
         "neither", lambda d, r: r / d.bandwidth),
@@ -179,17 +191,18 @@ _PER_DTYPE: tuple[tuple[str, str, str, str, str, Better, Callable[[Device, float
         "neither", lambda d, r: d.bandwidth / r),
     ("flops_per_dollar", "rate per dollar", "FLOP/s/USD", "{rate} / price", EPOCH,
         "higher", lambda d, r: _over(r, d.price)),
-    ("flops_per_area", "rate per die area", "FLOP/s/m²", "{rate} / die_area", DIVISION,
-        "higher", lambda d, r: _over(r, d.die_area)),
+    ("flops_per_area", "rate per die area", "FLOP/s/mm²", "{rate} / die_area", DIVISION,
+        "higher", lambda d, r: _over(r, _mm2(d))),
     ("flops_per_cycle", "FLOP per cycle and unit", "FLOP", "{rate} / (units clock)", ROOFLINE,
         "higher", lambda d, r: _over(_over(r, d.units), d.clock)),
 )  # fmt: skip
+"""The families of metrics of which each dtype has one, named by the prefix."""
 
 
 def _by_dtype() -> dict[str, Metric]:
     """The metrics that each dtype has one of."""
     found = {}
-    for prefix, title, unit, formula, source, better, divide in _PER_DTYPE:
+    for prefix, title, unit, formula, source, better, divide in PER_DTYPE:
         for dtype in DTYPES:
 
             def of(device: Device, dtype: str = dtype, divide: Callable[[Device, float], Number] = divide) -> Number:
@@ -208,34 +221,34 @@ _SINGLE: dict[str, Metric] = {
         "higher", lambda d: _over(d.bandwidth, d.power)),
     "bandwidth_per_dollar": Metric("bandwidth per dollar", "B/s/USD", "bandwidth / price", EPOCH,
         "higher", lambda d: _over(d.bandwidth, d.price)),
-    "bandwidth_per_area": Metric("bandwidth per die area", "B/s/m²", "bandwidth / die_area", DIVISION,
-        "higher", lambda d: _over(d.bandwidth, d.die_area)),
+    "bandwidth_per_area": Metric("bandwidth per die area", "B/s/mm²", "bandwidth / die_area", DIVISION,
+        "higher", lambda d: _over(d.bandwidth, _mm2(d))),
     "bandwidth_per_unit": Metric("bandwidth per unit", "B/s", "bandwidth / units", DIVISION,
         "higher", lambda d: _over(d.bandwidth, d.units)),
     "memory_per_dollar": Metric("memory per dollar", "B/USD", "memory / price", EPOCH,
         "higher", lambda d: _over(d.memory, d.price)),
     "memory_per_watt": Metric("memory per watt", "B/W", "memory / power", GREEN,
         "higher", lambda d: _over(d.memory, d.power)),
-    "memory_per_flops": Metric("memory per 16-bit rate (Amdahl's balance)", "B s/FLOP", "memory / rate(16 bit)", AMDAHL,
+    "memory_per_flops": Metric("memory per 16-bit rate", "B s/FLOP", "memory / rate(16 bit)", AMDAHL,
         "neither", lambda d: _over(d.memory, half(d))),
-    "sweep_time": Metric("time to read the whole memory once", "s", "memory / bandwidth", DECODE,
+    "sweep_time": Metric("time to read the whole memory", "s", "memory / bandwidth", DECODE,
         "lower", lambda d: _over(d.memory, d.bandwidth)),
-    "fill_time": Metric("time to fill the memory from the host", "s", "memory / host_link", DIVISION,
+    "fill_time": Metric("time to fill it from the host", "s", "memory / host_link", DIVISION,
         "lower", lambda d: _over(d.memory, d.host_link)),
-    "cache_share": Metric("last cache as a share of the memory", "fraction", "cache / memory", BALANCE,
+    "cache_share": Metric("last cache over memory", "fraction", "cache / memory", BALANCE,
         "higher", lambda d: _over(d.cache, d.memory)),
     "cache_per_unit": Metric("last cache per unit", "B", "cache / units", DIVISION,
         "higher", lambda d: _over(d.cache, d.units)),
-    "link_share": Metric("link as a share of the bandwidth", "fraction", "link / bandwidth", BALANCE,
+    "link_share": Metric("link over bandwidth", "fraction", "link / bandwidth", BALANCE,
         "higher", lambda d: _over(d.link, d.bandwidth)),
-    "ridge_link": Metric("16-bit FLOP per byte over the link", "FLOP/B", "rate(16 bit) / link", NARAYANAN,
+    "ridge_link": Metric("16-bit ridge of the link", "FLOP/B", "rate(16 bit) / link", NARAYANAN,
         "neither", lambda d: _over(half(d), d.link)),
-    "ridge_network": Metric("16-bit FLOP per byte over the network", "FLOP/B", "rate(16 bit) / network", NARAYANAN,
+    "ridge_network": Metric("16-bit ridge of the network", "FLOP/B", "rate(16 bit) / network", NARAYANAN,
         "neither", lambda d: _over(half(d), d.network)),
-    "power_density": Metric("power per die area", "W/m²", "power / die_area", DENNARD,
-        "lower", lambda d: _over(d.power, d.die_area)),
-    "transistor_density": Metric("transistors per die area", "1/m²", "transistors / die_area", DENNARD,
-        "higher", lambda d: _over(d.transistors, d.die_area)),
+    "power_density": Metric("power per die area", "W/mm²", "power / die_area", DENNARD,
+        "lower", lambda d: _over(d.power, _mm2(d))),
+    "transistor_density": Metric("transistors per die area", "transistors/mm²", "transistors / die_area", DENNARD,
+        "higher", lambda d: _over(d.transistors, _mm2(d))),
     "power_per_unit": Metric("power per unit", "W", "power / units", DIVISION,
         "lower", lambda d: _over(d.power, d.units)),
     "gain_matrix": Metric("16-bit over fp32", "1", "rate(16 bit) / rate(fp32)", EPOCH,
@@ -244,19 +257,19 @@ _SINGLE: dict[str, Metric] = {
         "neither", lambda d: _over(_low_precision(d, ("fp8", "int8")), half(d))),
     "gain_4_bit": Metric("4-bit over 16-bit", "1", "max(rate(fp4), rate(int4)) / rate(16 bit)", EPOCH,
         "neither", lambda d: _over(_low_precision(d, ("fp4", "int4")), half(d))),
-    "energy_per_byte": Metric("energy per byte read, at full power", "J/B", "power / bandwidth", HOROWITZ,
+    "energy_per_byte": Metric("energy per byte, at full power", "J/B", "power / bandwidth", HOROWITZ,
         "lower", lambda d: _over(d.power, d.bandwidth)),
-    "energy_per_flop": Metric("energy per FLOP of a 16-bit matrix product", "J/FLOP",
+    "energy_per_flop": Metric("energy per FLOP, 16-bit product", "J/FLOP",
         "slowdown(GEMM) power / rate(16 bit)", HOROWITZ, "lower", _gemm_energy),
     "largest_model_16_bit": Metric("parameters that fit in 16 bits", "parameters", "memory / 2 B", DECODE,
         "higher", lambda d: d.memory / 2),
     "largest_model_4_bit": Metric("parameters that fit in 4 bits", "parameters", "memory / 0.5 B", DECODE,
         "higher", lambda d: d.memory / 0.5),
-    "decode_ceiling_gpt2": Metric("GPT-2 tokens per second, batch 1: a ceiling", "tokens/s",
+    "decode_ceiling_gpt2": Metric("GPT-2 ceiling, batch 1", "tokens/s",
         "bandwidth / (2 B parameters + KV cache at 1024 tokens)", DECODE,
         "higher", lambda d: d.bandwidth / works.GPT2_DECODE_BYTES),
-    "relative_latency_index": Metric(f"time relative to {REFERENCE}", "1",
-        "geometric mean over ResNet-50, BERT-large and GPT-2 of time / time there", works.SOURCE,
+    "relative_latency_index": Metric("latency relative to an A100", "1",
+        f"geometric mean over ResNet-50, BERT-large and GPT-2 of time / time on {REFERENCE}", works.SOURCE,
         "lower", _latency_index),
 }  # fmt: skip
 
@@ -266,11 +279,11 @@ def _of_works() -> dict[str, Metric]:
     found = {}
     for name, work in works.WORKS.items():
         unit, time = work.unit, f"slowdown (FLOPs / rate(16 bit) + bytes / bandwidth), {work.title}"
-        found[f"throughput_{name}"] = Metric(f"{work.title}: throughput", f"{unit}/s", f"{unit} / time; time = {time}",
+        found[f"throughput_{name}"] = Metric(f"{work.name} throughput", f"{unit}/s", f"{unit} / time; time = {time}",
             work.source, "higher", _estimate(work))  # fmt: skip
-        found[f"energy_{name}"] = Metric(f"{work.title}: energy", f"J/{unit.removesuffix('s')}", f"power time / {unit}",
+        found[f"energy_{name}"] = Metric(f"{work.name} energy", f"J/{unit.removesuffix('s')}", f"power time / {unit}",
             work.source, "lower", _energy(work))  # fmt: skip
-        found[f"per_dollar_{name}"] = Metric(f"{work.title}: throughput per dollar", f"{unit}/s/USD",
+        found[f"per_dollar_{name}"] = Metric(f"{work.name} throughput per dollar", f"{unit}/s/USD",
             "throughput / price", work.source, "higher", _per_dollar(work))  # fmt: skip
     return found
 

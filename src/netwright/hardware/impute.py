@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ from numpy.typing import NDArray
 from netwright.core import stats
 from netwright.hardware import derived
 from netwright.hardware.device import Device
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.str_]
@@ -135,6 +139,27 @@ def impute(devices: Sequence[Device], only: str | None = None, level: float = LE
                         found.append(Imputed(devices[int(at)].name, quantity, value, low, high, level, method, note))
                 rows = rows[~np.isfinite(guesses)]
     return found
+
+
+def write(engine: Engine, guesses: Sequence[Imputed]) -> int:
+    """Replace `imputed_values` by these guesses, in one transaction; returns how many were written.
+
+    Guesses for devices that are not in the database's catalogue are left out.
+    """
+    import sqlalchemy as sa
+
+    from netwright.core import db
+    from netwright.hardware import schema
+
+    columns = ("quantity", "value", "low", "high", "level", "method", "note")
+    with db.writing(engine) as connection:
+        ids = {name: at for at, name in connection.execute(sa.select(schema.devices.c.id, schema.devices.c.name))}
+        rows = [{"device_id": ids[one.device], **{name: getattr(one, name) for name in columns}}
+                for one in guesses if one.device in ids]  # fmt: skip
+        connection.execute(schema.imputed_values.delete())
+        if rows:
+            connection.execute(schema.imputed_values.insert(), rows)
+    return len(rows)
 
 
 def evaluate(devices: Sequence[Device], level: float = LEVEL) -> list[Error]:

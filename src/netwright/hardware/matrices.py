@@ -21,12 +21,12 @@ Cell = str | float | None
 TEXTS = ("manufacturer", "kind", "architecture")
 NUMBERS = ("year", *DTYPES, "half", "bandwidth", "memory", *OPTIONAL)
 SCORES = {
-    "cuda": "Geekbench CUDA",
-    "metal": "Geekbench Metal",
-    "opencl": "Geekbench OpenCL",
-    "vulkan": "Geekbench Vulkan",
-    "g3d": "PassMark G3D",
-    "g2d": "PassMark G2D",
+    "cuda": "Geekbench 5 CUDA",
+    "metal": "Geekbench 5 Metal",
+    "opencl": "Geekbench 5 OpenCL",
+    "vulkan": "Geekbench 5 Vulkan",
+    "g3d": "PassMark G3D Mark",
+    "g2d": "PassMark G2D Mark",
 }
 """Columns of scores -> names of the workloads that an import gives them."""
 

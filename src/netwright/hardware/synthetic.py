@@ -3,11 +3,12 @@
     made = synthetic.device("Hopper", units=100, bandwidth=2.5e12, memory=96e9)
     made.device.rate("bf16").flops, made.intervals["rates.bf16"], made.basis
 
-What one unit does in a cycle, and its clock, power and cache, are interpolated on a logarithmic scale between the
-devices of the architecture, each weighted by the inverse square of its distance in units, bandwidth and
-memory (Shepard 1968). The interval is the conformal quantile of what the same rule makes of every catalogue device
-from the others of its architecture. The device is named and noted as synthetic, and no source states its
-values. This file knows nothing of what can be built, and refuses to go far beyond what was.
+What one unit does in a cycle, and its clock, power and cache, are interpolated on a logarithmic scale between
+the devices of the architecture, each weighted by the inverse square of its distance in units, bandwidth and
+memory (Shepard 1968). The interval is the conformal quantile of what the same rule makes of each device of the
+architecture from the others, or where those are few, of every device from its own kin. The device is named
+and noted as synthetic, and no source states its values. This file knows nothing of what can be built, and
+refuses to go far beyond what was.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from netwright.hardware.device import DTYPES, Device, Source
 LEVEL = 0.9
 LEAST = 2
 """Devices of an architecture that must give units, clock and a rate."""
+ENOUGH = 20
+"""Errors within the architecture that make an interval; with fewer, those of all architectures do."""
 BEYOND = 2.0
 """How far outside the architecture's own units and bandwidth a configuration may lie, as a factor."""
 NEAREST = 1e-3
@@ -68,7 +71,8 @@ def device(
     kin = _kin(architecture, known)
     _within(wanted, kin, architecture)
     guesses = _guess(wanted, kin, clock, power)
-    errors = leave_one_out(known)
+    own = {name: found for name, found in leave_one_out(kin).items() if len(found) >= ENOUGH}
+    errors = leave_one_out(known) | own
     spreads = {name: stats.conformal(abs(found), LEVEL) for name, found in errors.items()}
     values = {name: value for name, value in guesses.items() if spreads.get(name, math.inf) < math.log(10)}
     values |= {name: given for name, given in (("clock", clock), ("power", power)) if given is not None}

@@ -21,6 +21,7 @@ SOURCE = f"benchmarks/derived_slowdown.py on {TIMM}"
 class Work:
     """One forward pass with a large batch in 16 bits: `items` of `unit`, their FLOPs and their bytes."""
 
+    name: str
     title: str
     unit: str
     items: float
@@ -62,18 +63,18 @@ GEMM_SLOWDOWN = (1.0, 1.33, 2.98)
 
 WORKS = {
     "resnet50": Work(
-        title="ResNet-50 at 224 pixels", unit="images", items=1, flops=2 * 4.11e9, bytes=4 * 11.11e6,
+        name="ResNet-50", title="ResNet-50 at 224 pixels", unit="images", items=1, flops=2 * 4.11e9, bytes=4 * 11.11e6,
         slowdown=CONVOLUTION_SLOWDOWN,
         source=f"He et al. 2016, arXiv 1512.03385; 4.11 GMACs, 11.11 M activations: {TIMM}",
     ),
     "bert_large": Work(
-        title="BERT-large at 384 tokens", unit="sequences", items=1, flops=_BERT[0], bytes=_BERT[1],
+        name="BERT-large", title="BERT-large at 384 tokens", unit="sequences", items=1, flops=_BERT[0], bytes=_BERT[1],
         slowdown=TRANSFORMER_SLOWDOWN,
         source="Devlin et al. 2019, arXiv 1810.04805: 24 layers, 1024 wide; Kaplan et al. 2020, arXiv 2001.08361",
     ),
     "gpt2": Work(
-        title="GPT-2 (124 M) reading 1024 tokens", unit="tokens", items=1024, flops=_GPT2[0], bytes=_GPT2[1],
-        slowdown=TRANSFORMER_SLOWDOWN,
+        name="GPT-2", title="GPT-2 (124 M) reading 1024 tokens", unit="tokens", items=1024,
+        flops=_GPT2[0], bytes=_GPT2[1], slowdown=TRANSFORMER_SLOWDOWN,
         source="Radford et al. 2019: 12 layers, 768 wide; Kaplan et al. 2020, arXiv 2001.08361",
     ),
 }  # fmt: skip
