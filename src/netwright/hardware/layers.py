@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from netwright.core.error import UserError
-from netwright.hardware import names
+from netwright.hardware import chips, names
 from netwright.hardware.device import DTYPES, OPTIONAL, Device, Source
 
 VARIABLE, FILE = "NETWRIGHT_DATABASE_URL", "netwright.db"
@@ -180,7 +180,7 @@ Query = Callable[[str, Mapping[str, Any]], Sequence[tuple[Any, ...]]]
 
 _CHIP = (
     "units", "clock", "cache", "power", "die_area", "transistors", "link", "host_link", "network", "matrix_units",
-)  # fmt: skip
+"chip")  # fmt: skip
 _SOURCE = "s.title, s.address, s.date, s.licence"
 _BEST = "JOIN sources s ON s.id = t.source_id {where} ORDER BY s.priority, s.key"
 
@@ -223,7 +223,21 @@ def _devices(query: Query, key: str | None) -> dict[str, tuple[str, str, str, St
         f"SELECT t.device_id, {_SOURCE}, t.usd, t.count FROM prices t {release}", {}
     ):
         _add(stated[device_id], {"price": usd / count}, said)
+    for number, _, name, _, _ in listed:
+        _compute(name, stated[number])
     return {key: (name, maker, kind, stated[number]) for number, key, name, maker, kind in listed}
+
+
+def _compute(name: str, stated: Stated) -> None:
+    """The rates of matrix units that no source states, where the maker says what a unit does in a clock."""
+    needed = [stated.get(field) for field in ("chip", "units", "clock", "matrix_units")]
+    if any(".matrix." in field for field in stated) or None in needed:
+        return
+    chip, units, clock, _ = (pair[0] for pair in needed if pair)
+    architecture = stated["architecture"][0] if "architecture" in stated else ""
+    found, where = chips.rates(chip, architecture, units, clock, "GeForce" in name)
+    origin = Origin(f"computed: units x clock x FLOP of a unit in a clock, of {where}", "", "facts")
+    stated.update({field: (value, origin) for field, value in found.items()})
 
 
 def _add(to: Stated, values: Mapping[str, Any], said: Sequence[Any]) -> None:
