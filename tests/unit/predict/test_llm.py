@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netwright.core.error import UserError
@@ -72,6 +72,7 @@ def test_a_window_bounds_what_is_read() -> None:
     assert narrow.cache_bytes(500) == narrow.cache_bytes(10) < wide.cache_bytes(500)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(llm.known())), st.integers(1, 64), st.integers(0, 4000), st.sampled_from([1, 2, 8]))
 def test_more_devices_do_less_each_and_more_context_more(name: str, batch: int, context: int, devices: int) -> None:
     shape = llm.known()[name]
@@ -106,6 +107,7 @@ def test_what_is_no_model_is_refused_in_words(text: str, said: str) -> None:
         llm.find(text)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_no_text_breaks_it(text: str) -> None:
     with contextlib.suppress(UserError):

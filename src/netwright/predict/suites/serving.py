@@ -10,6 +10,7 @@ step (speculative decoding, which changes the time by a factor of two), nor how 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -116,6 +117,7 @@ def _pool(raw: Mapping[str, Any], prefix: str) -> dict[str, float]:
     return {"devices": devices, "tensor": tensor, "data": data, "experts_over": min(other, devices)}
 
 
+@functools.cache
 def family(shape: LLM) -> str:
     """The first known model of the same shape: DeepSeek-R1 is DeepSeek-V3 in another training."""
     key = (shape.layers, shape.hidden, shape.parameters)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netwright.hardware.device import Device
@@ -21,11 +21,26 @@ CARD = Device(
 BARE = Device(name="bare", manufacturer="Other", kind="accelerator", rates={"fp32": 1e14}, bandwidth=1e12, memory=2e12)
 
 ROW: dict[str, Any] = {
-    "id": "a", "silicon_data_source": "db-dump/1; silicon_concurrency=16; measured=2026-01", "backend": "vllm",
-    "backend_version": "0.12.0", "model_path": "meta-llama/Llama-3.1-8B-Instruct", "system": "card",
-    "precision": "bf16", "mode": "agg", "isl": 1024, "osl": 1024, "gemm_quant_mode": "", "moe_quant_mode": "", "batch_size": 16,
-    "tp_size": 1, "attention_dp_size": 1, "moe_tp_size": 1, "moe_ep_size": 1, "silicon_ttft_ms": 90.0, "silicon_tpot_ms": 9.0,
-}  # fmt: skip
+    "id": "a",
+    "silicon_data_source": "db-dump/1; silicon_concurrency=16; measured=2026-01",
+    "backend": "vllm",
+    "backend_version": "0.12.0",
+    "model_path": "meta-llama/Llama-3.1-8B-Instruct",
+    "system": "card",
+    "precision": "bf16",
+    "mode": "agg",
+    "isl": 1024,
+    "osl": 1024,
+    "gemm_quant_mode": "",
+    "moe_quant_mode": "",
+    "batch_size": 16,
+    "tp_size": 1,
+    "attention_dp_size": 1,
+    "moe_tp_size": 1,
+    "moe_ep_size": 1,
+    "silicon_ttft_ms": 90.0,
+    "silicon_tpot_ms": 9.0,
+}
 
 
 def folder(path: Path, *rows: dict[str, Any]) -> Path:
@@ -160,6 +175,7 @@ def test_weights_that_do_not_fit_are_refused(suite: Any) -> None:
     assert told.why[0] == "the weights do not fit into the devices named"
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     st.sampled_from([tpot, ttft]), st.sampled_from(["gpt-oss-20b", "Qwen3.5-27B", "GLM-5", "gpt2"]),
     st.sampled_from(["fp4", "fp8", "int4", "bf16"]), st.sampled_from(["trtllm", "vllm", "sglang", "mlc"]),
