@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from netwright.hardware.device import Device
-from netwright.hardware.etl.row import CATEGORIES, TEXTS, WHOLE, Result, Row, rate_field, rates
+from netwright.hardware.etl.row import CATEGORIES, TEXTS, WHOLE, Result, Row, Value, rate_field, rates
 
 SIXTEEN = ("bf16", "fp16")
 Fault = tuple[str, str, str | None]
@@ -50,6 +50,7 @@ class Rule:
 def check(row: Row, known: Device | None = None) -> tuple[Row | None, list[Finding]]:
     """The row as it may be believed, None where no part may, and what was found."""
     found: list[Finding] = []
+    row = replace(row, values={name: _float(value) for name, value in row.values.items()})
     for rule in RULES:
         for name, why, instead in list(rule.check(row, known)):
             if name != "row" and name not in row.values:
@@ -65,6 +66,13 @@ def check(row: Row, known: Device | None = None) -> tuple[Row | None, list[Findi
     return row, found + more
 
 
+def _float(value: Value) -> Value:
+    try:
+        return float(value) if isinstance(value, int) else value
+    except OverflowError:  # a whole number of more than 308 digits
+        return math.inf
+
+
 def _text(row: Row, known: Device | None) -> Iterator[Fault]:
     if not row.name.strip() or len(row.name) > 120 or not row.name.isprintable():
         yield "row", "its name is empty, longer than 120 characters or has control characters", None
@@ -73,10 +81,14 @@ def _text(row: Row, known: Device | None) -> Iterator[Fault]:
     elif not re.search(r"[A-Za-z0-9]", row.name):
         yield "row", "its name has neither letter nor digit", None
     for name, value in row.values.items():
-        if isinstance(value, str) and name not in TEXTS:
-            yield name, f"{value[:40]!r} is no number", None
-        elif isinstance(value, str) and (not value.isprintable() or len(value) > 120 or value[:1] in ("=", "@")):
-            yield name, "no plain text of at most 120 characters", None
+        if name in TEXTS:
+            if not isinstance(value, str) or not value.isprintable() or len(value) > 120 or value[:1] in ("=", "@"):
+                yield name, "no plain text of at most 120 characters", None
+        elif name == "released":
+            if not isinstance(value, datetime.date):
+                yield name, "no date", None
+        elif not isinstance(value, float):
+            yield name, f"{str(value)[:40]!r} is no number", None
 
 
 def _zero(row: Row, known: Device | None) -> Iterator[Fault]:
@@ -158,7 +170,7 @@ RECORD |= {2023: 5.3e12, 2024: 8e12}
 
 def _bandwidth_of_its_year(row: Row, known: Device | None) -> Iterator[Fault]:
     released, bandwidth, memory = row.values.get("released"), row.number("bandwidth"), row.number("memory")
-    if not isinstance(released, datetime.date) or not bandwidth or not memory or memory < 4e9:
+    if not isinstance(released, datetime.date) or not bandwidth or (memory or 4e9) < 4e9:
         return
     record = max((value for year, value in RECORD.items() if year <= released.year), default=RECORD[2015])
     if released.year <= 2025 and bandwidth > 1.25 * record:
