@@ -3,15 +3,14 @@
     scores = leave_out(suite, columns, devices, by="architecture")
     frame = table(scores)                     # a row a device: never only pooled
 
-`by` is "device", "architecture", "family" (of work), "random", or a name in the suite's SPLITS. Baselines stand in
-the same table: the roofline, the roofline times a constant, boosted trees on specifications, and the same
-work's time on another device scaled by the roofline. This file knows no suite by name.
+`by` is "device", "architecture", "time" (devices newer than the median), "family" (of work), "random", or a name
+in the suite's SPLITS. Baselines stand in the same table (`baselines`). This file knows no suite by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,14 +19,16 @@ from numpy.typing import NDArray
 
 from netwright.core.run import progress
 from netwright.hardware.device import Device
-from netwright.predict import hybrid, residual
+from netwright.predict import baselines, hybrid
+from netwright.predict.effects import Effects
 from netwright.predict.hybrid import Fitted
 from netwright.predict.table import Columns, Floats, Specs, Suite, Texts, rows, take
 
 DRAWS = 10
 """Draws of k calibration rows, of which the mean is told."""
 LEVEL = 0.9
-BASELINES = ("roofline", "roofline x constant", "physics alone", "trees on specifications", "same work elsewhere")
+OURS, WITHOUT = "netwright", "netwright without bias terms"
+FOLDS = 5
 MOST_ROWS = 20_000
 """Rows of one device that are judged; of more, a sample."""
 
@@ -39,6 +40,7 @@ class Score:
     `error` and `error_90` are the median and 90th percentile of |predicted / measured - 1|, `signed` the
     median of log(predicted / measured), `coverage` the share of rows inside the interval, `width` the median of
     high / low, `flagged` the share that the predictor called out of range, `refused` the rows without a number.
+    `stratum` is "all", or a decade of the measured value: what is asked of fast answers and of slow ones differs.
     """
 
     suite: str
@@ -46,7 +48,9 @@ class Score:
     device: str
     architecture: str
     manufacturer: str
+    year: int
     method: str
+    stratum: str
     k: int
     n: int
     error: float
@@ -60,7 +64,7 @@ class Score:
 
 def leave_out(
     suite: Suite, columns: Columns, devices: Mapping[str, Device], *, by: str, shots: Sequence[int] = hybrid.SHOTS,
-    quick: bool = False, baselines: bool = True, seed: int = 0,
+    quick: bool = False, rivals: bool = True, seed: int = 0,
 ) -> list[Score]:  # fmt: skip
     """Fit without each fold in turn, and judge on it."""
     found = []
@@ -68,11 +72,14 @@ def leave_out(
     with progress(f"{suite.NAME}: leaving out by {by}", len(folds)) as advance:
         for name, train, test in folds:
             fitted = hybrid.fit(suite, take(columns, train), devices, quick=quick, seed=seed)
-            split = by if by in ("device", "architecture", "family") else name
-            found += evaluate(suite, fitted, take(columns, test), devices, split=split, shots=shots, seed=seed)
-            if baselines:
-                both = take(columns, train), take(columns, test)
-                found += rivals(suite, *both, devices, fitted.constants, split=split, seed=seed)
+            own = take(columns, test)
+            found += evaluate(suite, fitted, own, devices, split=by, shots=shots, seed=seed)
+            if rivals:
+                found += stratified(suite, fitted, own, devices, split=by)
+                unbiased = replace(fitted, effects=Effects({}))
+                found += evaluate(suite, unbiased, own, devices, split=by, shots=(0,), seed=seed, method=WITHOUT)
+                guesses, usable = baselines.rivals(suite, take(columns, train), own, devices, fitted.constants, seed)
+                found += _rivals(suite, guesses, take(own, usable), devices, by)
             advance(note=name)
     return found
 
@@ -87,7 +94,13 @@ def splits(
     elif by == "architecture":
         groups = specs.chips
     elif by == "family":
-        groups = columns["family"]
+        groups = _folds(columns["family"], seed)
+    elif by == "time":
+        year = np.array([device.year or np.nan for device in specs.devices], dtype=float)
+        newest = year[specs.which] > np.nanmedian(year)
+        if newest.any() and not newest.all():
+            yield by, ~newest & np.isfinite(year[specs.which]), newest
+        return
     elif by == "random":
         groups = np.random.default_rng(seed).integers(0, 5, rows(columns)).astype(str)
     else:
@@ -99,9 +112,17 @@ def splits(
             yield name, ~of, of
 
 
+def _folds(families: Texts, seed: int) -> Texts:
+    """Of each row, one of five folds; a family is in one fold."""
+    distinct, place = np.unique(families.astype(str), return_inverse=True)
+    order = np.random.default_rng(seed).permutation(len(distinct))
+    found: Texts = np.array([f"families {fold % FOLDS + 1}" for fold in order], dtype=object)[place]
+    return found
+
+
 def evaluate(
     suite: Suite, fitted: Fitted, columns: Columns, devices: Mapping[str, Device], *, split: str,
-    shots: Sequence[int] = hybrid.SHOTS, draws: int = DRAWS, seed: int = 0,
+    shots: Sequence[int] = hybrid.SHOTS, draws: int = DRAWS, seed: int = 0, method: str = OURS,
 ) -> list[Score]:  # fmt: skip
     """The fitted predictor on each device's rows, with k of them measured first (those are not judged)."""
     rng = np.random.default_rng(seed)
@@ -125,86 +146,60 @@ def evaluate(
                 )
             if parts:
                 mean = {key: _mean([part[key] for part in parts]) for key in parts[0]}
-                found.append(_score(suite, split, device, "netwright", k, len(kept), mean))
+                found.append(_score(suite, split, device, method, k, len(kept), mean))
     return found
 
 
-def rivals(
-    suite: Suite, train: Columns, test: Columns, devices: Mapping[str, Device], constants: Mapping[str, Any], *,
-    split: str, seed: int = 0,
-) -> list[Score]:  # fmt: skip
-    """The baselines on the same rows, and the suite's physics alone."""
-    known = _usable(suite, train, devices, constants)
+def stratified(
+    suite: Suite, fitted: Fitted, columns: Columns, devices: Mapping[str, Device], *, split: str
+) -> list[Score]:
+    """The fitted predictor on a device that was never measured, by decades of the measured value."""
     found = []
-    for name, of in hybrid.groups_of(test["device"]):
-        own = _usable(suite, take(test, of), devices, constants)
-        if not rows(own.columns):
-            continue
-        guesses: dict[str, Floats] = {
-            "roofline": own.roofline,
-            "roofline x constant": own.roofline + float(np.nanmedian(known.logs - known.roofline)),
-            "physics alone": own.base,
-            "trees on specifications": _trees_on_specifications(known, own, seed),
-            "same work elsewhere": _elsewhere(known, own),
-        }
+    with np.errstate(divide="ignore", invalid="ignore"):
+        decade = np.floor(np.log10(columns["value"].astype(float)))
+    for name, of in hybrid.groups_of(columns["device"]):
+        for power in np.unique(decade[of & np.isfinite(decade)]):
+            places = np.flatnonzero(of & (decade == power))[:MOST_ROWS]
+            own = take(columns, places)
+            answer = fitted.predict(suite, own, devices, level=LEVEL)
+            mean = judge(answer.value, own["value"], answer.low, answer.high, answer.in_range, answer.refused)
+            stratum = f"1e{power:.0f} to 1e{power + 1:.0f}"
+            found.append(_score(suite, split, devices[name], OURS, 0, len(places), mean, stratum))
+    return found
+
+
+def _rivals(
+    suite: Suite, guesses: Mapping[str, Floats], own: Columns, devices: Mapping[str, Device], split: str
+) -> list[Score]:
+    found = []
+    for name, of in hybrid.groups_of(own["device"]):
         for method, guess in guesses.items():
-            there = np.isfinite(guess)
+            there = of & np.isfinite(guess)
             if there.any():
-                mean = judge(np.exp(guess[there]), np.exp(own.logs[there]))
-                mean["refused"] = float((~there).sum())
+                mean = judge(np.exp(guess[there]), own["value"][there])
+                mean["refused"] = float((of & ~there).sum())
                 found.append(_score(suite, split, devices[name], method, 0, int(there.sum()), mean))
     return found
 
 
-@dataclass(frozen=True)
-class _Usable:
-    columns: Columns
-    specs: Specs
-    base: Floats
-    roofline: Floats
-    logs: Floats
+def faster_than_peak(suite: Suite, columns: Columns, devices: Mapping[str, Device]) -> pd.DataFrame:
+    """A row a device: how many rows were measured faster than the vendor's peaks allow, and by how much at most.
 
-
-def _usable(suite: Suite, columns: Columns, devices: Mapping[str, Device], constants: Mapping[str, Any]) -> _Usable:
-    specs = Specs.of(columns["device"], devices)
-    told = hybrid.describe(suite, columns, specs, constants)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(columns["value"].astype(float))
-    good = np.isfinite(told.base) & np.isfinite(logs) & ~told.refused
+    Nothing can be; a device with many such rows has a specification that is wrong, or a measurement. Empty for a
+    suite without a plain roofline.
+    """
     plain = getattr(suite, "roofline", None)
-    roofline = plain(columns, specs) if plain else told.base
-    return _Usable(take(columns, good), specs.take(good), told.base[good], roofline[good], logs[good])
-
-
-def _trees_on_specifications(known: _Usable, own: _Usable, seed: int) -> Floats:
-    """What one tries first: boosted trees from the columns and the device's raw numbers to the time."""
-
-    def raw(of: _Usable) -> Floats:
-        numbers = [
-            np.log1p(np.abs(values.astype(float)))
-            for name, values in of.columns.items()
-            if name != "value" and values.dtype.kind in "fiu"
-        ]
-        specs = [of.specs.bandwidth, of.specs.memory, of.specs.power, of.specs.rate("fp16"), of.specs.rate("fp32")]
-        return np.stack([*numbers, *(np.log(values) for values in specs)], axis=1)
-
-    rng = np.random.default_rng(seed)
-    some = rng.permutation(len(known.logs))[:40_000]
-    trees = residual.fit(raw(known)[some], known.logs[some], seed=seed)
-    return trees.predict(raw(own))
-
-
-def _elsewhere(known: _Usable, own: _Usable) -> Floats:
-    """The same work in the same mode on the devices of the training rows, scaled by the roofline; NaN where none."""
-
-    def keys(of: _Usable) -> pd.Series:
-        return pd.Series(of.columns["work"].astype(str)) + "|" + pd.Series(of.columns["mode"].astype(str))
-
-    off = pd.Series(known.logs - known.roofline).groupby(keys(known)).median()
-    exact = keys(own).map(off)
-    alone = pd.Series(known.logs - known.roofline).groupby(pd.Series(known.columns["work"].astype(str))).median()
-    found: Floats = own.roofline + exact.fillna(pd.Series(own.columns["work"].astype(str)).map(alone)).to_numpy(float)
-    return found
+    if plain is None:
+        return pd.DataFrame()
+    specs = Specs.of(columns["device"], devices)
+    sign = -1.0 if suite.QUANTITY == "throughput" else 1.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        beyond = sign * (plain(columns, specs) - np.log(columns["value"].astype(float)))
+    frame = pd.DataFrame({"device": specs.names, "beyond": beyond}).replace([np.inf, -np.inf], np.nan).dropna()
+    told = frame.groupby("device")["beyond"].agg(
+        rows="size", faster=lambda x: float((x > 0).mean()), most=lambda x: float(np.exp(x.max()))
+    )
+    return told.reset_index()
 
 
 def judge(
@@ -234,8 +229,13 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def _score(suite: Suite, split: str, device: Device, method: str, k: int, n: int, mean: Mapping[str, float]) -> Score:
+def _score(
+    suite: Suite, split: str, device: Device, method: str, k: int, n: int, mean: Mapping[str, float],
+    stratum: str = "all",
+) -> Score:  # fmt: skip
     about: dict[str, Any] = {
+        "stratum": stratum,
+        "year": device.year or 0,
         "device": device.name,
         "architecture": device.architecture,
         "manufacturer": device.manufacturer,
@@ -252,7 +252,7 @@ def table(scores: Iterable[Score]) -> pd.DataFrame:
 def summary(frame: pd.DataFrame, of: Callable[[pd.Series], float] = np.mean) -> pd.DataFrame:
     """Mean over devices of each suite, split, method and k; the worst device's coverage beside the mean."""
     keys = ["suite", "split", "method", "k"]
-    grouped = frame.groupby(keys, sort=False)
+    grouped = frame[frame["stratum"] == "all"].groupby(keys, sort=False)
     mean = grouped[["error", "error_90", "signed", "coverage", "width"]].agg(of)
     ends = grouped.agg(devices=("device", "nunique"), n=("n", "sum"), worst=("error", "max"), least=("coverage", "min"))
     told = ends.join(mean)

@@ -95,7 +95,7 @@ def judge(folder: Path, *, suites: Sequence[str] = (), by: Sequence[str] = (), q
         columns, devices, _ = _read(name, folder)
         if rows(columns):
             one = store.suite(name)
-            wanted = by or ("architecture", "device", "family", *getattr(one, "SPLITS", {}))
+            wanted = by or ("architecture", "device", "time", "family", *getattr(one, "SPLITS", {}))
             frames += [
                 backtest.table(backtest.leave_out(one, _cap(columns), devices, by=split, quick=quick))
                 for split in wanted
@@ -153,7 +153,7 @@ def _read(name: str, folder: Path) -> tuple[Columns, dict[str, Device], dict[str
 def _frozen(suite: Suite, columns: Columns, devices: Mapping[str, Device], quick: bool) -> list[backtest.Score]:
     specs = Specs.of(columns["device"], devices)
     by = "architecture" if len(set(specs.chips)) > 1 else "device" if len(specs.devices) > 1 else "random"
-    return backtest.leave_out(suite, _cap(columns), devices, by=by, quick=quick, baselines=False)
+    return backtest.leave_out(suite, _cap(columns), devices, by=by, quick=quick, rivals=False)
 
 
 def _cap(columns: Columns) -> Columns:

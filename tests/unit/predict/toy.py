@@ -15,14 +15,14 @@ def device(name, architecture="one", **changes):
 
 
 DEVICES = {
-    name: device(name, architecture, rates={"bf16": rate}, bandwidth=bandwidth)
-    for name, architecture, rate, bandwidth in (
-        ("a1", "A", 1e14, 1e12),
-        ("a2", "A", 2e14, 1.5e12),
-        ("b1", "B", 3e14, 1e12),
-        ("b2", "B", 5e14, 3e12),
-        ("c1", "C", 9e14, 3e12),
-        ("d1", "D", 2e15, 8e12),
+    name: device(name, architecture, rates={"bf16": rate}, bandwidth=bandwidth, year=year)
+    for name, architecture, rate, bandwidth, year in (
+        ("a1", "A", 1e14, 1e12, 2018),
+        ("a2", "A", 2e14, 1.5e12, 2018),
+        ("b1", "B", 3e14, 1e12, 2020),
+        ("b2", "B", 5e14, 3e12, 2020),
+        ("c1", "C", 9e14, 3e12, 2022),
+        ("d1", "D", 2e15, 8e12, 2024),
     )
 }
 SHIFT = {"a1": 0.2, "a2": 0.1, "b1": -0.2, "b2": -0.1, "c1": 0.3, "d1": -0.3}
