@@ -128,7 +128,7 @@ def _best(
     best: Choice | None = None
     reason = ""
     if limits.min_memory is not None and device.memory < limits.min_memory * 1e9:
-        return None, f"has {readable(device.memory, 'B')}, below {limits.min_memory:g} GB"
+        return None, f"memory below {limits.min_memory:g} GB; {readable(device.memory, 'B')}"
     for split in _splits(question, most):
         for batch in BATCHES if question.batch is None else (question.batch,):
             asked = replace(question, batch=batch, split=split)
@@ -139,7 +139,8 @@ def _best(
                 break  # a larger batch will not fit either
             missed = _missed(found, limits, isinstance(model, LLM), split)
             if quantity not in found:
-                reason = reason or next(iter(found.values())).conditions["left_out"].get("cost", f"no {quantity}")
+                left_out = next(iter(found.values())).conditions["left_out"]
+                reason = reason or left_out.get("power" if "energy" in quantity else "cost", f"no {quantity}")
             elif missed:
                 reason = reason or missed
             else:

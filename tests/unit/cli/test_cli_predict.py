@@ -123,8 +123,10 @@ def test_what_does_not_fit_is_listed_among_all_and_refused_alone(capsys, tmp_pat
     code, out, err = run(capsys, large, "--device", "l4")
     assert (code, out) == (2, "")
     assert "the model needs" in err
-    code, out, _ = run(capsys, large, "--all")
-    assert "devices are not predicted:" in out
+    for words in (["--all"], ["--device", "l4", "--device", "h200"]):
+        code, out, _ = run(capsys, large, *words)
+        assert code == 0
+        assert "not predicted:" in out
 
 
 def test_why_and_a_figure(capsys, folder, tmp_path):

@@ -99,7 +99,7 @@ def _predict(name: str, args: argparse.Namespace) -> Answer:
             try:
                 predicted[device.name] = estimate.predict(found, device, question)
             except UserError as refusal:
-                if not args.all:
+                if len(devices) == 1:
                     raise
                 refused.append({"device": device.name, "why": refusal.allowed, "next": refusal.next})
             advance(note=device.name)

@@ -10,7 +10,8 @@ from netwright.cli.advise import reasons
 from netwright.core.measurement import Measurement, readable, span, words
 
 OFTEN = ("time_to_first_token", "time_per_output_token", "training_step", "latency", "token_throughput", "throughput")
-COLUMNS = (*OFTEN, "energy", "token_cost", "cost")
+COLUMNS = (*OFTEN, "token_cost", "cost")
+"""What many devices are compared by: as much as 80 columns hold."""
 SHORT = {
     "time_to_first_token": "first token",
     "time_per_output_token": "per token",
@@ -55,7 +56,7 @@ def predictions(
     if len(found) > 1:
         tail += [line.strip() for line in reasons(missing, 4)]
     if refused:
-        tail.append(f"{len(refused)} devices are not predicted:")
+        tail.append(f"{len(refused)} of {len(refused) + len(found)} devices are not predicted:")
         tail += reasons([(one["device"], one["why"]) for one in refused], 6)
     if found:
         first = next(iter(found.values()))[0]
@@ -93,9 +94,10 @@ def _many(found: Mapping[str, Sequence[Measurement]], notes: dict[str, int]) -> 
     by = {device: {one.quantity: one for one in listed} for device, listed in found.items()}
     every = {quantity for row in by.values() for quantity in row}
     generated = "time_per_output_token" in every
-    skipped = {"latency", "throughput", "energy", "cost"} if generated else set()
+    skipped = {"latency", "throughput", "cost"} if generated else set()
     columns = [quantity for quantity in COLUMNS if quantity in every - skipped]
-    table = Table("device", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("device", min_width=12)
     for quantity in columns:
         table.add_column(SHORT.get(quantity, quantity), no_wrap=True)
     table.add_column("by")
@@ -108,11 +110,9 @@ def _many(found: Mapping[str, Sequence[Measurement]], notes: dict[str, int]) -> 
 def _cell(one: Measurement | None) -> str:
     if one is None:
         return "?"
-    short = one.unit in ("items/s", "tokens/s", "USD")
-    value, interval = readable(one.value, one.unit), span(one.low, one.high, one.unit)
-    if short:
-        value, interval = value.removesuffix(one.unit).strip(), interval.removesuffix(one.unit).strip()
-    return f"{value}\n[{interval}]"
+    unit = "/s" if one.unit.endswith("/s") else one.unit  # thousands and millions of items as k/s and M/s
+    value, interval = readable(one.value, unit), span(one.low, one.high, unit)
+    return f"{value}\n[{interval}]".replace(" /s", "").replace("/s", "").replace(" USD", "")
 
 
 def _marks(one: Measurement, notes: dict[str, int], brief: bool = False) -> str:
