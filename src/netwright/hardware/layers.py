@@ -173,7 +173,7 @@ def _server(url: str, key: str | None) -> dict[str, tuple[str, str, str, Stated]
     with db.reading(url) as connection:
         if not sa.inspect(connection).has_table("chip_specs"):
             return {}
-        return _devices(lambda sql, about: connection.execute(sa.text(sql), about).tuples().all(), key)
+        return _devices(lambda sql, about: [tuple(row) for row in connection.execute(sa.text(sql), about)], key)
 
 
 Query = Callable[[str, Mapping[str, Any]], Sequence[tuple[Any, ...]]]

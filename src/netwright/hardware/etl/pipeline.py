@@ -55,9 +55,9 @@ def _known(connection: Connection, priority: int) -> list[tuple[str, str, str]]:
             for table in (schema.memory_specs, schema.peak_rates)
         )
     )
-    query = sa.select(schema.devices.c.key, schema.devices.c.name, schema.manufacturers.c.name)
+    query = sa.select(schema.devices.c.key, schema.devices.c.name, schema.manufacturers.c.name.label("maker"))
     query = query.join_from(schema.devices, schema.manufacturers).where(schema.devices.c.id.in_(spoken))
-    return [tuple(row) for row in connection.execute(query.order_by(schema.devices.c.key)).tuples()]
+    return [(row.key, row.name, row.maker) for row in connection.execute(query.order_by(schema.devices.c.key))]
 
 
 def _open(name: str, importer: Importer, path: Path | None) -> tuple[SourceRow, Read]:

@@ -134,8 +134,7 @@ def _sources(connection: Connection, key: str, wanted: Mapping[str, SourceRow]) 
             connection.execute(table.insert(), vars(row))
         elif vars(row) != {column: getattr(known[name], column) for column in vars(row)}:
             connection.execute(table.update().where(table.c.id == known[name].id), vars(row))
-    ids = connection.execute(sa.select(table.c.key, table.c.id).where(mine)).tuples()
-    return dict(ids.all())
+    return {row.key: row.id for row in connection.execute(sa.select(table.c.key, table.c.id).where(mine))}
 
 
 def _devices(
@@ -172,7 +171,7 @@ def _devices(
     if rows:
         connection.execute(table.insert(), rows)
     changes[table.name] = len(rows), 0
-    return dict(connection.execute(sa.select(table.c.key, table.c.id)).tuples().all())
+    return {row.key: row.id for row in connection.execute(sa.select(table.c.key, table.c.id))}
 
 
 def _named(
@@ -180,11 +179,11 @@ def _named(
 ) -> dict[tuple[Any, ...], int]:
     """The numbers of all rows of a small table by their natural key; those that are missing are added."""
     query = sa.select(*(table.c[column] for column in columns), table.c.id)
-    known = {tuple(row[:-1]): int(row[-1]) for row in connection.execute(query).tuples()}
+    known = {tuple(row[:-1]): int(row[-1]) for row in connection.execute(query)}
     missing = sorted(set(wanted) - known.keys(), key=repr)
     if missing:
         connection.execute(table.insert(), [dict(zip(columns, values, strict=True)) for values in missing])
-        known = {tuple(row[:-1]): int(row[-1]) for row in connection.execute(query).tuples()}
+        known = {tuple(row[:-1]): int(row[-1]) for row in connection.execute(query)}
     return known
 
 
@@ -196,7 +195,7 @@ def _replace(
     keys = list(table.primary_key.columns)
     query = sa.select(*columns, *(key.label(f"key_{key.name}") for key in keys)).where(table.c.source_id.in_(sources))
     known: dict[Hashable, list[tuple[Any, ...]]] = {}
-    for row in connection.execute(query).tuples():
+    for row in connection.execute(query):
         known.setdefault(_frozen(row[: len(columns)]), []).append(tuple(row[len(columns) :]))
     new = []
     for wanted in rows:
