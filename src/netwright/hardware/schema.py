@@ -300,7 +300,7 @@ def merged() -> sa.Select[Any]:
 
     Columns: id, name, manufacturer, category, kind, architecture, foundry, process, those of
     `chip_specs` and `memory_specs` (capacity as `memory`, type as `memory_type`), and `fp64` ... `int4`:
-    the dense rate of the fastest unit.
+    the dense rate of matrix units, of vector units where no source states one or for fp32 and fp64.
     """
     chip = {c.name: _best(c, chip_specs) for c in chip_specs.columns if not c.name.endswith("_id")}
     named = {"capacity": "memory", "type": "memory_type", "clock": "memory_clock"}
@@ -342,4 +342,5 @@ def _best_rate(dtype: str) -> sa.ScalarSelect[Any]:
     rate = peak_rates.c
     stated = sa.select(rate.value).join_from(peak_rates, sources)
     stated = stated.where(rate.device_id == devices.c.id, rate.dtype == dtype, rate.sparsity == "dense")
-    return stated.order_by(sources.c.priority, sources.c.key, rate.value.desc()).limit(1).scalar_subquery()
+    units = rate.unit.desc() if dtype in ("fp32", "fp64") else rate.unit  # "matrix" before "vector"
+    return stated.order_by(units, sources.c.priority, sources.c.key, rate.value.desc()).limit(1).scalar_subquery()
