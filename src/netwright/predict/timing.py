@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from netwright.core.error import UserError
 from netwright.core.workload import Workload
 from netwright.hardware.device import Device
-from netwright.predict import roofline
+from netwright.predict import learned, operators, roofline
 from netwright.predict.spread import Spread
 
 METHOD = "uncalibrated roofline"
+
+LEVEL = 0.9
+"""Of a sum of kernels; nobody has tested it on whole programs."""
 
 BACKWARD = 3.0
 """A training step's arithmetic over the forward pass's: the backward pass takes two (Kaplan 2020, arXiv 2001.08361,
@@ -50,11 +51,11 @@ class Timing:
 
 def call(work: Workload, device: Device, *, compiled: bool = False) -> Timing:
     """One call on one device. Raises UserError where nothing supports a number."""
-    if work.kind == "inference" and _is_vision(work):
-        found = _network(work, device, "compiled nchw" if compiled else "eager nchw")
-        if found is not None:
-            return found
-    return _roofline(work, device)
+    mode = "compiled nchw" if compiled else "eager nchw"
+    whole = _network(work, device, mode) if work.kind == "inference" else None
+    if whole is not None and (whole.in_range or _is_vision(work)):
+        return whole
+    return _operators(work, device) or whole or _roofline(work, device)
 
 
 def step(work: Workload, device: Device, *, compiled: bool = False) -> Timing:
@@ -65,51 +66,43 @@ def step(work: Workload, device: Device, *, compiled: bool = False) -> Timing:
     """
     if work.kind == "training":
         return call(work, device, compiled=compiled)
-    if _is_vision(work):
-        found = _network(work, device, "training nchw")
-        if found is not None:
-            return found
+    whole = _network(work, device, "training nchw")
+    if whole is not None and (whole.in_range or _is_vision(work)):
+        return whole
     forward = call(work, device, compiled=compiled)
     update = UPDATE * work.parameters / device.bandwidth
     seconds = forward.seconds * BACKWARD + Spread(1.4 * update, update, 3 * update)
     return replace(forward, seconds=seconds, notes=[*forward.notes, "the backward pass reckoned as two forward passes"])
 
 
-def learned(suite: str, columns: Any, device: Device) -> tuple[Spread, Timing] | None:
-    """What a fitted suite says of one row, in its unit, with the rest of a Timing; None where it says nothing."""
-    from netwright.predict import store
-
-    try:
-        fitted = store.current()[0].get(suite)
-    except UserError:
-        return None
-    if fitted is None:
-        return None
-    answer = fitted.predict(store.suite(suite), columns, {str(columns["device"][0]): device})
-    if answer.refused[0]:
-        return None
-    said = Spread(*(float(values[0]) for values in (answer.value, answer.low, answer.high)))
-    outside = () if answer.in_range[0] else (str(answer.why[0]),)
-    return said, Timing(
-        seconds=said, method=f"suite {suite}", level=answer.level, n=len(fitted.devices), outside=outside
-    )
-
-
 def _network(work: Workload, device: Device, mode: str) -> Timing | None:
     """Whole networks measured by timm; their rate is in items per second."""
     from netwright.predict.suites import timm
 
-    found = learned("timm", timm.columns_of(work, device.name, mode), device)
-    if found is None:
+    told = learned.rows("timm", timm.columns_of(work, device.name, mode), device)
+    if told is None or told.refused[0]:
         return None
-    rate, timed = found
-    return replace(timed, seconds=rate.inverse() * float(work.batch), notes=[f"{mode}, as PyTorch runs it"])
+    rate = Spread(float(told.value[0]), float(told.low[0]), float(told.high[0]))
+    return Timing(
+        seconds=rate.inverse() * float(work.batch), method="networks measured whole (suite timm)", level=told.level,
+        n=told.devices, outside=() if told.in_range[0] else (str(told.why[0]),),
+        notes=(f"{mode.partition(' ')[0]}, as PyTorch runs it",),
+    )  # fmt: skip
 
 
 def _is_vision(work: Workload) -> bool:
     """Convolutions and no table of words: what the suite of whole networks was learned from."""
     names = {operator.name.lower() for operator in work.operators}
     return any("conv" in name for name in names) and not names & {"embedding", "gather", "lstm", "gru", "rnn"}
+
+
+def _operators(work: Workload, device: Device) -> Timing | None:
+    found = operators.timed(work, device)
+    if found is None:
+        return None
+    seconds, outside, count = found
+    method = "products measured alone (suite gemm), the rest by the roofline"
+    return Timing(seconds=seconds, method=method, level=LEVEL, n=count, outside=outside)
 
 
 def _roofline(work: Workload, device: Device) -> Timing:

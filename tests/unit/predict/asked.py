@@ -28,7 +28,10 @@ NET = Workload(
             name="attention", flops=4e9, input_bytes=1.6e7, output_bytes=8e6, dtype="bf16",
             attention=Attention(batch=8, heads=4, kv_heads=4, queries=10, keys=10, head_dim=16, value_dim=16),
         ),
-        Operator(name="mm", flops=8e9, weight_bytes=4e6, input_bytes=1.6e7, output_bytes=1.6e7, dtype="bf16"),
+        Operator(
+            name="mm", flops=8e9, weight_bytes=4e6, input_bytes=1.6e7, output_bytes=1.6e7, dtype="bf16",
+            matrix=Matrix(m=8000, n=1000, k=500),
+        ),
     ),
 )  # fmt: skip
 

@@ -8,7 +8,7 @@ from asked import SMALL as TINY
 
 from netwright.core.error import UserError
 from netwright.core.measurement import Measurement
-from netwright.predict import advise, cost, timing
+from netwright.predict import advise, cost, learned
 from netwright.predict.advise import Limits
 from netwright.predict.question import Question
 
@@ -21,7 +21,7 @@ DEVICES = (GPU, FAST, SLOW)
 
 @pytest.fixture(autouse=True)
 def _roofline_alone(monkeypatch):
-    monkeypatch.setattr(timing, "learned", lambda *_: None)
+    monkeypatch.setattr(learned, "rows", lambda *_: None)
 
 
 def rank(model=SMALL, limits=None, objective="latency", devices=DEVICES, question=None, precisions=(), most=1, **told):

@@ -2,20 +2,17 @@
 
 import dataclasses
 
-import asked
 import pytest
 from asked import BARE, GPU, NET
 
 from netwright.core.error import UserError
-from netwright.predict import cost, estimate, scale, timing
+from netwright.predict import cost, estimate, learned, scale
 from netwright.predict.question import Question
-from netwright.predict.spread import Spread
-from netwright.predict.timing import Timing
 
 
 @pytest.fixture(autouse=True)
 def _roofline_alone(monkeypatch):
-    monkeypatch.setattr(timing, "learned", lambda *_: None)
+    monkeypatch.setattr(learned, "rows", lambda *_: None)
 
 
 def ask(model=NET, device=GPU, **question):
@@ -117,18 +114,3 @@ def test_questions_that_are_none(wrong):
     with pytest.raises(UserError) as caught:
         Question(**wrong)
     assert caught.value.setting == next(iter(wrong))
-
-
-def test_a_learned_time_carries_its_method_and_range(monkeypatch):
-    rate = Spread(1000.0, 500.0, 2000.0)
-    told = Timing(seconds=rate, method="suite timm", level=0.9, n=3, outside=("intensity is far",))
-    monkeypatch.setattr(timing, "learned", lambda suite, columns, device: (rate, told))
-    convolutional = dataclasses.replace(
-        NET, operators=tuple(dataclasses.replace(o, name="convolution") for o in asked.NET.operators[:1])
-    )
-    latency = ask(convolutional)["latency"]
-    assert (latency.low, latency.value, latency.high) == pytest.approx((8 / 2000, 8 / 1000, 8 / 500))
-    assert latency.conditions["method"] == "suite timm"
-    assert latency.conditions["in_range"] is False
-    assert latency.conditions["outside"] == ["intensity is far"]
-    assert ask(NET)["latency"].conditions["method"] == "uncalibrated roofline"

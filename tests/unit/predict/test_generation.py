@@ -6,7 +6,7 @@ import pytest
 from asked import GPU, SMALL
 
 from netwright.core.error import UserError
-from netwright.predict import estimate, generation, llm, scale, timing
+from netwright.predict import estimate, generation, learned, llm, scale
 from netwright.predict.question import Question
 
 BIG = llm.named("Llama-3.1-70B")
@@ -14,7 +14,7 @@ BIG = llm.named("Llama-3.1-70B")
 
 @pytest.fixture(autouse=True)
 def _roofline_alone(monkeypatch):
-    monkeypatch.setattr(timing, "learned", lambda *_: None)
+    monkeypatch.setattr(learned, "rows", lambda *_: None)
 
 
 def ask(model=SMALL, device=GPU, **question):

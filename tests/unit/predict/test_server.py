@@ -17,7 +17,7 @@ from netwright.core import artifact, workload
 from netwright.core.error import UserError
 from netwright.core.workload import Operator, Workload
 from netwright.hardware import catalog
-from netwright.predict import server, timing
+from netwright.predict import learned, server
 
 NET = Workload(name="net", batch=1, parameters=10, operators=(Operator(name="mm", flops=1e9),))
 
@@ -37,7 +37,7 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def address(root):
     patch = pytest.MonkeyPatch()
-    patch.setattr(timing, "learned", lambda *_: None)
+    patch.setattr(learned, "rows", lambda *_: None)
     patch.setattr(server, "HEADER_SECONDS", 0.4)
     listening = server.listener(root, "127.0.0.1", 0)
     thread = threading.Thread(target=listening.run, daemon=True)
@@ -242,5 +242,5 @@ values = st.recursive(
 @given(st.dictionaries(st.sampled_from(server.KNOWN) | st.text(max_size=8), values, max_size=5))
 def test_any_question_is_answered_or_refused(asked):
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(UserError):
-        patch.setattr(timing, "learned", lambda *_: None)
+        patch.setattr(learned, "rows", lambda *_: None)
         assert server.predictions({"model": "Qwen3-8B", "device": "h200", **asked}, None)["predictions"]

@@ -6,14 +6,14 @@ import pytest
 from asked import GPU, NET
 
 from netwright.core.error import UserError
-from netwright.predict import estimate, scale, timing, training
+from netwright.predict import estimate, learned, scale, timing, training
 from netwright.predict.question import Question
 from netwright.predict.spread import Spread
 
 
 @pytest.fixture(autouse=True)
 def _roofline_alone(monkeypatch):
-    monkeypatch.setattr(timing, "learned", lambda *_: None)
+    monkeypatch.setattr(learned, "rows", lambda *_: None)
 
 
 def ask(model=NET, device=GPU, **question):

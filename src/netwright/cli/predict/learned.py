@@ -39,7 +39,7 @@ def _validate(folder: Path, args: argparse.Namespace) -> Answer:
     lines = [
         f"Predictor {report.version}; rows read: {read}.",
         "error: median and 90th percentile of |predicted / measured - 1|; held: share of rows inside their 90 %"
-        " interval; rows: measured rows of the device that calibrate it first.",
+        " interval, after so many measured rows of the device. *: the predictor learned from this device.",
     ]
     return Answer(report.plain(), _view(_scores(report.frame), report.refused, lines))
 
@@ -61,42 +61,51 @@ def _promote(path: Path, args: argparse.Namespace) -> Answer:
     return Answer(data, text, code=0 if decision.promoted else 1)
 
 
-def _scores(frame: Any) -> Any:
-    """A row a suite, split, device and method; a column a number of calibration rows."""
+def _scores(frame: Any) -> list[Any]:
+    """A table a suite and split: a row a device, a column a number of calibration rows; baselines as means."""
     from rich.table import Table
 
-    shots = sorted(frame["k"].unique()) if len(frame) else []
-    table = Table("suite", "device", box=None, pad_edge=False)
-    for k in shots:
-        table.add_column(f"{k} rows\nerror  held" if k else "no rows\nerror  held", justify="right", no_wrap=True)
-    table.add_column("n", justify="right")
-    keys = [name for name in ("suite", "split", "method", "device") if name in frame]
-    for key, rows in frame.groupby(keys, sort=False):
-        named = dict(zip(keys, key, strict=True))
-        by = {row["k"]: row for row in rows.to_dict("records")}
-        cells = [_pair(by[k]) if k in by else "" for k in shots]
-        suite = named["suite"] if named.get("method", "hybrid") == "hybrid" else f"  {named['method']}"
-        if named.get("split", "validate") != "validate":
-            suite += f" ({named['split']})"
-        table.add_row(suite, named["device"], *cells, f"{max(row['n'] for row in by.values()):,}")
-    return table
+    from netwright.predict import backtest
+
+    shown: list[Any] = []
+    for (suite, split), part in frame.groupby(["suite", "split"], sort=False):
+        title = suite if split == "validate" else f"{suite}, {split} left out"
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        table.add_column("median/90 %, held", overflow="fold")
+        shots = sorted(part["k"].unique())
+        for k in shots:
+            table.add_column(f"{k} rows" if k else "none", justify="right", no_wrap=True)
+        table.add_column("n", justify="right", no_wrap=True)
+        for method, rows in part.groupby("method", sort=False):
+            own = method == backtest.OURS
+            for device, told in rows.groupby("device", sort=False) if own else [(f"mean: {method}", rows)]:
+                by = told.groupby("k")[["error", "error_90", "coverage"]].mean().to_dict("index")
+                seen = " *" if own and "seen" in told and told["seen"].any() else ""
+                table.add_row(
+                    f"{device}{seen}", *(_pair(by[k]) if k in by else "" for k in shots), f"{told['n'].max():,}"
+                )
+            if own and rows["device"].nunique() > 1:
+                by = rows.groupby("k")[["error", "error_90", "coverage"]].mean().to_dict("index")
+                table.add_row("mean of devices", *(_pair(by[k]) if k in by else "" for k in shots), "")
+        shown += [table, ""]
+    return shown
 
 
 def _pair(row: Mapping[str, Any]) -> str:
-    """`12.3/31 .91`: median and 90th percentile in percent, share held."""
-    held = row.get("coverage")
-    inside = f"{held:.2f}" if isinstance(held, float) and math.isfinite(held) else "  - "
+    """`12/31 .91`: median and 90th percentile in percent, share held."""
+    held = row["coverage"]
+    inside = f"{held:.2f}".lstrip("0") if math.isfinite(held) else "  -"
     return f"{100 * row['error']:.1f}/{100 * row['error_90']:.0f} {inside}"
 
 
-def _view(table: Any, refused: Mapping[str, Mapping[str, int]], lines: Sequence[str]) -> Any:
+def _view(tables: Sequence[Any], refused: Mapping[str, Mapping[str, int]], lines: Sequence[str]) -> Any:
     from rich.console import Group
     from rich.text import Text
 
     told = [
         f"{suite}: {rows:,} rows refused, {why}" for suite, listed in refused.items() for why, rows in listed.items()
     ]
-    return Group(table, "", *(Text(line) for line in [*told, *lines]))
+    return Group(*tables, *(Text(line) for line in [*told, *lines]))
 
 
 def _plain(frame: Any) -> list[dict[str, Any]]:

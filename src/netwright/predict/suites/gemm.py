@@ -43,10 +43,14 @@ PASSES = 2.0
 def read(folder: Path) -> tuple[Columns, dict[str, int]]:
     columns, refused = kernels.table(folder, "gemm", numbers=("m", "n", "k"), texts=("gemm_dtype",))
     columns = kernels.known_format(columns, "gemm_dtype", refused)
-    columns["work"] = kernels.join(*(columns[name] for name in ("gemm_dtype", "m", "n", "k")))
-    columns["mode"] = kernels.join(columns["engine"], _kernel(columns["kernel_source"]))
-    columns["family"] = columns["gemm_dtype"]
-    return columns, dict(refused)
+    return labelled(columns), dict(refused)
+
+
+def labelled(columns: Columns) -> Columns:
+    """Rows with what the machinery wants beside the physics: "work", "mode" and "family"."""
+    work = kernels.join(*(columns[name] for name in ("gemm_dtype", "m", "n", "k")))
+    mode = kernels.join(columns["engine"], _kernel(columns["kernel_source"]))
+    return {**columns, "work": work, "mode": mode, "family": columns["gemm_dtype"]}
 
 
 def describe(columns: Columns, specs: Specs) -> Described:
