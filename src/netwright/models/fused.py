@@ -59,7 +59,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, counter: Any, answer: Any, causal: bool, mask: Any, q: Any, k: Any, v: Any) -> Any:
         q, k, v = (tensor.to(answer.dtype) for tensor in (q, k, v))
-        made = answer.new_empty(answer.shape)
+        made = torch.empty_like(answer)  # with its strides: heads are innermost but one, so that joining them is free
         heads = [tensor.shape[-3] if tensor.dim() > 2 else 1 for tensor in (q, k)]
         ctx.counter, ctx.shape = counter, Attention(
             batch=math.prod(q.shape[:-3]), heads=heads[0], kv_heads=heads[1], queries=q.shape[-2], keys=k.shape[-2],

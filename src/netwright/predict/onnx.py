@@ -19,7 +19,7 @@ from typing import Any
 
 from netwright.core.error import UserError
 from netwright.core.workload import Attention, Operator, Workload
-from netwright.predict.onnx_operators import FREE, cost, is_unknown
+from netwright.predict.onnx_operators import FREE, PRODUCTS, cost, is_unknown
 from netwright.predict.onnx_shapes import FAULTS, Graph, load
 
 BETWEEN = {"Mul", "Div", "Add", "Sub", "Where", "Cast", "Identity", "Clip", "Dropout", "IsNaN", "Max"}
@@ -51,13 +51,14 @@ def _workload(graph: Graph, name: str) -> Workload:
     links = _Links.of(graph)
     attention, inside = _attentions(graph, links)
     fused = _fused(graph, links)
+    shown = _shown(graph, links, attention)
     operators: list[Operator] = []
     unknown: Counter[str] = Counter()
     for at, node in enumerate(graph.nodes):
         if at in attention:
             operators.append(attention[at])
             continue
-        if at in inside or _absorbed(node, graph, fused):
+        if at in inside or at in shown or _absorbed(node, graph, fused):
             continue
         if is_unknown(node):
             unknown[f"{node.domain}.{node.op_type}".lstrip(".")] += 1
@@ -74,7 +75,7 @@ def _workload(graph: Graph, name: str) -> Workload:
         batch=max(graph.batch, 1),
         parameters=sum(t.elements for t in stored.values() if t.dtype.startswith(("fp", "bf", "int8", "int4"))),
         operators=tuple(operators),
-        peak_bytes=_peak(graph, links, inside, fused),
+        peak_bytes=_peak(graph, inside, shown, fused),
         stored_bytes=sum(tensor.bytes for tensor in stored.values()),
         notes=(*graph.notes, *(note if note.isprintable() else repr(note) for note in notes)),
     )
@@ -212,7 +213,26 @@ def _absorbed(node: Any, graph: Graph, fused: frozenset[str]) -> bool:
     return node.op_type == "QuantizeLinear" and node.input[0] in fused
 
 
-def _peak(graph: Graph, links: _Links, inside: set[int], fused: frozenset[str]) -> float:
+def _shown(graph: Graph, links: _Links, attention: Mapping[int, Operator]) -> dict[int, str]:
+    """Nodes that a product does on the way -> the tensor they show: a bias added, operands or answers transposed."""
+    products = {at for at, node in enumerate(graph.nodes) if node.op_type in PRODUCTS} | attention.keys()
+    found: dict[int, str] = {}
+    for at, node in enumerate(graph.nodes):
+        given = [name for name in node.input if name in graph.tensors and not graph.tensors[name].constant]
+        if len(given) != 1 or node.op_type not in ("Add", "Transpose"):
+            continue
+        maker, readers = links.maker.get(given[0]), links.readers[node.output[0]]
+        made = maker in products and len(links.readers[given[0]]) == 1
+        if node.op_type == "Add":
+            wanted = made and maker not in attention and _shape(graph, node.output[0]) == _shape(graph, given[0])
+        else:
+            wanted = made or (bool(readers) and all(reader in products for reader in readers))
+        if wanted:
+            found[at] = given[0]
+    return found
+
+
+def _peak(graph: Graph, inside: set[int], shown: Mapping[int, str], fused: frozenset[str]) -> float:
     """Bytes alive at once: inputs throughout, every other tensor from its operator to its last reader.
 
     Views share the memory of what they show; what is fused away has none.
@@ -223,9 +243,10 @@ def _peak(graph: Graph, links: _Links, inside: set[int], fused: frozenset[str]) 
     for at, node in enumerate(graph.nodes):
         for name in node.input:
             last[root.get(name, name)] = at
-        if node.op_type in FREE or _absorbed(node, graph, fused):
+        if at in shown or node.op_type in FREE or _absorbed(node, graph, fused):
+            origin = shown.get(at) or (node.input[0] if node.input else "")
             for name in node.output:
-                root[name] = root.get(node.input[0], node.input[0]) if node.input else name
+                root[name] = root.get(origin, origin) or name
     last |= {root.get(name, name): end for name in graph.outputs}
     dying: dict[int, list[str]] = defaultdict(list)
     for name, at in last.items():
