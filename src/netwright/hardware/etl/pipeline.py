@@ -40,7 +40,7 @@ def load(connection: Connection, name: str, importer: Importer, path: Path | Non
     raw, clean = _believe(found, about, matcher, report, said, curated=name == "curated")
     _propose(said, matcher, report)
     report.changes = write(connection, about.key, said)
-    stated, left = share(raw, max(1, len(raw))), share(clean, max(1, len(raw)))
+    stated, left = share(raw.values(), len(raw)), share(clean.values(), len(raw))
     report.coverage = {column: (part, left.get(column, 0.0)) for column, part in sorted(stated.items())}
     report.coverage |= {column: (0.0, part) for column, part in sorted(left.items()) if column not in stated}
     report.architectures = _architectures(connection, said)
@@ -87,10 +87,10 @@ def _resolve(place: str) -> Any:
 
 def _believe(
     found: Read, about: SourceRow, matcher: Matcher, report: Report, said: Statements, curated: bool
-) -> tuple[list[set[str]], list[set[str]]]:
-    """Fill `said` with what may be believed; returns the columns of each row before and after."""
-    raw: list[set[str]] = []
-    clean: list[set[str]] = []
+) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """Fill `said` with what may be believed; returns what is stated of each name, before and after the rules."""
+    raw: dict[str, set[str]] = {}
+    clean: dict[str, set[str]] = {}
     rows: dict[tuple[str, str], Row] = {}
     listed: set[tuple[Any, ...]] = set()
     names: set[str] = set()
@@ -102,7 +102,7 @@ def _believe(
         if not isinstance(one, Row):
             report.rejected.append(Rejected(*one))
             continue
-        raw.append(_columns(one))
+        raw.setdefault(one.name, set()).update(_columns(one))
         match = matcher.match(one.name, one.manufacturer, one.number("memory"))
         shipped = catalog.shipped(match.name) if match.score and not curated else None
         row, findings = rules.check(one, shipped if isinstance(shipped, Device) else None)
@@ -122,7 +122,7 @@ def _believe(
             rows[source.key, match.key] = row
         said.sources[source.key] = source
         said.rows.append((source.key, row, match))
-        clean.append(_columns(row))
+        clean.setdefault(one.name, set()).update(_columns(row))
         if one.name not in names:
             names.add(one.name)
             how = match.how or "new"

@@ -3,7 +3,7 @@
     print(report.text())
     recipe.plain(report)
 
-Coverage is the share of rows that state a value: before the rules, as the source has it, and after them.
+Coverage is the share of names of devices that a value is stated of: as the source has it, and after the rules.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Report:
         said = ", ".join(f"{table} +{added:,} -{removed:,}" for table, (added, removed) in changed.items())
         lines += [f"  changed: {said or 'nothing'}"]
         if self.coverage:
-            lines += ["", "  coverage, % of rows       before   after"]
+            lines += ["", "  coverage, % of names      before   after"]
             lines += [f"  {name:<24} {100 * b:7.1f} {100 * a:7.1f}" for name, (b, a) in self.coverage.items()]
         if self.findings:
             lines += ["", f"  values not believed as they stand: {len(self.findings):,}"]
@@ -83,8 +83,9 @@ class Report:
                 lines += [f"          {f.at}, {f.device}: {_short(f.value)}: {f.why}" for f in found[:limit]]
         if self.rejected:
             lines += ["", f"  rows left out: {len(self.rejected):,}"]
-            for why, count in Counter(row.why for row in self.rejected).most_common(4 * limit):
-                first = next(row.at for row in self.rejected if row.why == why)
+            reasons = [row.why.partition(", with other")[0] for row in self.rejected]
+            for why, count in Counter(reasons).most_common(4 * limit):
+                first = self.rejected[reasons.index(why)].at
                 lines += [f"  {count:>6,}  {why} (first: {first})"]
         if self.proposals:
             lines += ["", f"  aliases for a person to look at, unused until then: {len(self.proposals):,}"]
@@ -117,7 +118,7 @@ def together(source: str, parts: Sequence[Report]) -> Report:
 
 
 def share(rows: Iterable[Iterable[str]], total: int) -> dict[str, float]:
-    """Name -> share of `total` rows that have it."""
+    """Name -> share of `total` that have it."""
     counts = Counter(name for row in rows for name in row)
     return {name: count / total for name, count in counts.items()}
 
