@@ -55,7 +55,7 @@ def main(name: str, args: argparse.Namespace) -> Answer:
         raise UserError("devices", args.devices, "a whole number from 1 to 1,024", "--devices 8")
     if args.dry_run:
         return Answer({"model": name, "devices": len(devices)}, f"would rank {len(devices)} devices for {name}")
-    found = model.open(name)
+    found = model.open(name, question.sequence)
     with progress("asking every device", len(devices)) as advance:
         advice = advise.rank(
             found, question, limits, args.objective,

@@ -31,20 +31,20 @@ TRACE_SECONDS = 600
 ALLOWED = "an artifact's folder, FILE.onnx, a language model's name, config.json, or package.module:function"
 
 
-def open(text: str) -> Workload | LLM:
-    """What `text` names. Raises UserError when it names nothing."""
+def open(text: str, sequence: int | None = None) -> Workload | LLM:
+    """What `text` names; `sequence` fills lengths that an ONNX file leaves open. Raises UserError when it names nothing."""
     path = Path(text)
     if text.endswith(".onnx") or (text and path.is_dir() and not (path / "config.json").is_file()):
-        return at(path)
+        return at(path, sequence)
     return _traced(text) if FUNCTION.fullmatch(text) else language_model(text, llm.find)
 
 
-def at(path: Path) -> Workload:
+def at(path: Path, sequence: int | None = None) -> Workload:
     """The work of an artifact's folder or of an ONNX file. Raises UserError."""
     if path.suffix == ".onnx":
         from netwright.predict import onnx
 
-        return onnx.read(path)
+        return onnx.read(path, sequence=sequence)
     found = artifact.open(path)
     return workload.read(found.path(workload.FILE).parent)
 

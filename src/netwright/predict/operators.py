@@ -35,21 +35,20 @@ def timed(work: Workload, device: Device) -> tuple[Spread, tuple[str, ...], int]
     products = [operator for operator in work.operators if _is_product(operator)]
     if not products:
         return None
-    rates = {operator.dtype: device.rate(operator.dtype) for operator in work.operators}
-    known = roofline.prior("cpu" if device.kind == "cpu" else "gpu")
-    whole = roofline.seconds(work.operators, device, rates, known)
-    if roofline.seconds(products, device, rates, known)[1] < LEAST * whole[1]:
+    if roofline.share(products, work, device) < LEAST:
         return None
     distinct = {_key(operator): operator for operator in products}
-    counts = {key: sum(_key(operator) == key for operator in products) for key in distinct}
+    counts = {key: sum(roofline.launches(o) for o in products if _key(o) == key) for key in distinct}
     told = learned.rows("gemm", _columns(list(distinct.values()), device.name), device)
     if told is None or told.refused.any():
         return None
     number = np.array([counts[key] for key in distinct], dtype=float)
     low, value, high = (float(values @ number) for values in (told.low, told.value, told.high))
+    rates = {operator.dtype: device.rate(operator.dtype) for operator in work.operators}
+    known = roofline.prior("cpu" if device.kind == "cpu" else "gpu")
     rest = [operator for operator in work.operators if not _is_product(operator)]
     least, likely, most = roofline.seconds(rest, device, rates, known) if rest else (0.0, 0.0, 0.0)
-    launches = known.floor[2] * len(products)  # at worst a host launches each by itself
+    launches = known.floor[2] * sum(counts.values())  # at worst a host launches each by itself
     seconds = Spread(value + likely, min(low + least, value + likely), high + most + launches)
     outside = tuple(dict.fromkeys(str(why) for why in told.why if why))
     return seconds, outside, told.devices
@@ -62,7 +61,7 @@ def _is_product(operator: Operator) -> bool:
 def _key(operator: Operator) -> tuple[int, int, int, str]:
     matrix = operator.matrix
     assert matrix is not None
-    return (matrix.m * matrix.count, matrix.n, matrix.k, operator.dtype)
+    return (matrix.m * (1 if roofline.launches(operator) > 1 else matrix.count), matrix.n, matrix.k, operator.dtype)
 
 
 def _columns(products: list[Operator], device: str) -> Columns:

@@ -107,8 +107,18 @@ def seconds(
             fused = case == 0 and not is_matrix(operator)
             slowest = max(eight * operator.flops / flops_per_s, operator.bytes / device.bandwidth)
             totals[case] += known.slowdown[case] * slowest
-            totals[case] += 0.0 if fused else known.floor[case]
+            totals[case] += 0.0 if fused else known.floor[case] * launches(operator)
     return max(totals[0], known.floor[0]), totals[1], totals[2]
+
+
+def share(some: Sequence[Operator], workload: Workload, device: Device) -> float:
+    """Part of the workload's time that some of its operators take by the bare roofline, without launches."""
+
+    def total(operators: Sequence[Operator]) -> float:
+        return sum(max(o.flops / device.rate(o.dtype).flops, o.bytes / device.bandwidth) for o in operators)
+
+    whole = total(workload.operators)
+    return total(some) / whole if whole else 0.0
 
 
 def memory(workload: Workload) -> float:
@@ -116,6 +126,11 @@ def memory(workload: Workload) -> float:
     dtypes = [operator.dtype for operator in workload.operators]
     weights = workload.parameters * min((BYTES[dtype] for dtype in dtypes), default=0.0)
     return weights + max((o.input_bytes + o.output_bytes for o in workload.operators), default=0.0)
+
+
+def launches(operator: Operator) -> int:
+    """One; of a recurrence one a step, which must wait for the step before."""
+    return operator.matrix.count if operator.matrix and "recurrence" in operator.name else 1
 
 
 def is_matrix(operator: Operator) -> bool:

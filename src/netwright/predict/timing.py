@@ -18,6 +18,8 @@ from netwright.predict.spread import Spread
 
 METHOD = "uncalibrated roofline"
 
+RECURRENT = ("lstm", "gru", "rnn")
+
 LEVEL = 0.9
 """Of a sum of kernels; nobody has tested it on whole programs."""
 
@@ -52,10 +54,8 @@ class Timing:
 def call(work: Workload, device: Device, *, compiled: bool = False) -> Timing:
     """One call on one device. Raises UserError where nothing supports a number."""
     mode = "compiled nchw" if compiled else "eager nchw"
-    whole = _network(work, device, mode) if work.kind == "inference" else None
-    if whole is not None and (whole.in_range or _is_vision(work)):
-        return whole
-    return _operators(work, device) or whole or _roofline(work, device)
+    found = _network(work, device, mode) if work.kind == "inference" and _is_like_vision(work, device) else None
+    return found or _operators(work, device) or _roofline(work, device)
 
 
 def step(work: Workload, device: Device, *, compiled: bool = False) -> Timing:
@@ -66,8 +66,8 @@ def step(work: Workload, device: Device, *, compiled: bool = False) -> Timing:
     """
     if work.kind == "training":
         return call(work, device, compiled=compiled)
-    whole = _network(work, device, "training nchw")
-    if whole is not None and (whole.in_range or _is_vision(work)):
+    whole = _network(work, device, "training nchw") if _is_like_vision(work, device) else None
+    if whole is not None:
         return whole
     forward = call(work, device, compiled=compiled)
     update = UPDATE * work.parameters / device.bandwidth
@@ -90,10 +90,14 @@ def _network(work: Workload, device: Device, mode: str) -> Timing | None:
     )  # fmt: skip
 
 
-def _is_vision(work: Workload) -> bool:
-    """Convolutions and no table of words: what the suite of whole networks was learned from."""
-    names = {operator.name.lower() for operator in work.operators}
-    return any("conv" in name for name in names) and not names & {"embedding", "gather", "lstm", "gru", "rnn"}
+def _is_like_vision(work: Workload, device: Device) -> bool:
+    """Mostly convolutions, products and attention, none recurrent: as are the networks that were measured whole."""
+    from netwright.predict import structure
+
+    if any(word in operator.name.lower() for operator in work.operators for word in RECURRENT):
+        return False
+    products = [operator for operator in work.operators if structure.is_product(operator)]
+    return roofline.share(products, work, device) > 0.5
 
 
 def _operators(work: Workload, device: Device) -> Timing | None:

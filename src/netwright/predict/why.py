@@ -100,7 +100,7 @@ def seconds(operator: Operator, device: Device) -> tuple[float, Bound]:
     times: dict[Bound, float] = {
         "compute": operator.flops / device.rate(operator.dtype).flops,
         "bandwidth": operator.bytes / device.bandwidth,
-        "launches": known.floor[1],
+        "launches": known.floor[1] * roofline.launches(operator),
     }
     bound = max(times, key=lambda name: times[name])
     return times[bound], bound

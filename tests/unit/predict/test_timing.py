@@ -21,6 +21,9 @@ def told(suite, value, why="", refused=False):
     )  # fmt: skip
 
 
+LSTM = Operator(name="lstm_recurrence", flops=1e9, dtype="bf16")
+
+
 def use(monkeypatch, **answers):
     """Suites answer so; a function is given the columns."""
 
@@ -56,18 +59,19 @@ def test_a_whole_network_is_a_rate_turned_round(monkeypatch):
     assert timing.call(NET, GPU, compiled=True).notes == ("compiled, as PyTorch runs it",)
 
 
-def test_what_is_out_of_range_is_said_of_vision_and_asked_elsewhere_of_others(monkeypatch):
+def test_the_method_follows_what_the_work_is_made_of(monkeypatch):
     use(
         monkeypatch,
         timm=told("timm", 1000.0, "linear is outside"),
         gemm=lambda c: told("gemm", np.full(len(c["m"]), 1e-3)),
     )
-    vision = timing.call(named("convolution"), GPU)
-    assert "whole" in vision.method
-    assert vision.outside == ("linear is outside",)
-    assert not vision.in_range
-    assert "alone" in timing.call(NET, GPU).method
-    assert "whole" in timing.call(named("relu"), GPU).method  # no product: still better than nothing learned
+    for name in ("convolution", "mm", "scaled_dot_product_attention"):
+        found = timing.call(named(name), GPU)
+        assert "whole" in found.method
+        assert found.outside == ("linear is outside",)
+        assert not found.in_range
+    assert "alone" in timing.call(dataclasses.replace(NET, operators=(*NET.operators, LSTM)), GPU).method
+    assert timing.call(named("relu"), GPU).method == timing.METHOD
 
 
 def test_what_is_refused_is_asked_elsewhere(monkeypatch):
@@ -76,6 +80,7 @@ def test_what_is_refused_is_asked_elsewhere(monkeypatch):
 
 
 def test_products_are_summed_and_the_rest_is_the_rooflines(monkeypatch):
+    """Without a suite of whole networks."""
     seen = []
 
     def gemm(columns):

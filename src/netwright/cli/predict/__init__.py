@@ -92,7 +92,7 @@ def _predict(name: str, args: argparse.Namespace) -> Answer:
         return Answer(planned, f"would predict {name} on " + ", ".join(names))
     if args.plot is not None and args.plot.suffix not in (".png", ".svg"):
         raise UserError("plot", str(args.plot), "a file that ends in .png or .svg", "--plot roofline.png")
-    found = model.open(name)
+    found = model.open(name, question.sequence)
     predicted, refused = {}, []
     with progress("predicting", len(devices)) as advance:
         for device in devices:
