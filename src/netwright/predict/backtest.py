@@ -28,7 +28,6 @@ DRAWS = 10
 """Draws of k calibration rows, of which the mean is told."""
 LEVEL = 0.9
 OURS, WITHOUT = "netwright", "netwright without bias terms"
-FOLDS = 5
 MOST_ROWS = 20_000
 """Rows of one device that are judged; of more, a sample."""
 
@@ -94,7 +93,7 @@ def splits(
     elif by == "architecture":
         groups = specs.chips
     elif by == "family":
-        groups = _folds(columns["family"], seed)
+        groups = hybrid.folds(columns["family"], seed)
     elif by == "time":
         year = np.array([device.year or np.nan for device in specs.devices], dtype=float)
         newest = year[specs.which] > np.nanmedian(year)
@@ -110,14 +109,6 @@ def splits(
     for name, of in hybrid.groups_of(groups):
         if not of.all():
             yield name, ~of, of
-
-
-def _folds(families: Texts, seed: int) -> Texts:
-    """Of each row, one of five folds; a family is in one fold."""
-    distinct, place = np.unique(families.astype(str), return_inverse=True)
-    order = np.random.default_rng(seed).permutation(len(distinct))
-    found: Texts = np.array([f"families {fold % FOLDS + 1}" for fold in order], dtype=object)[place]
-    return found
 
 
 def evaluate(

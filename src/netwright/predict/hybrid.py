@@ -39,6 +39,7 @@ PSEUDO = 25.0
 LEAST_SPREAD, MOST_SPREAD = 0.01, 1.0
 SPREAD_PARAMS = {"objective": "l2", "num_iterations": 60, "num_leaves": 12, "max_depth": 5, "learning_rate": 0.08}
 SPREAD_PARAMS["min_data_in_leaf"] = 80
+FOLDS = 5
 TRUST = (0.0, 0.25, 0.5, 0.75, 1.0)
 ALONE = 0.25
 """Standard deviation between devices, in logs, where only one was measured: an assumption of the usual size."""
@@ -224,9 +225,9 @@ def _left_out(
     groups = family_of(specs)
     left, learned = np.full(len(logs), np.nan), np.full(len(logs), np.nan)
     names = np.unique(groups)
-    if len(names) == 1:  # one device: parts of its rows stand in, and `ALONE` for the rest
-        names = np.array([f"part {i}" for i in range(5)])
-        groups = names[np.random.default_rng(seed).integers(0, 5, len(logs))]
+    if len(names) == 1:  # one device: families of work stand in, and `ALONE` for what they do not tell
+        groups = folds(columns.get("family", np.arange(len(logs))), seed)
+        names = np.unique(groups)
     params = getattr(suite, "PARAMS", {})
     fewer = {**params, "num_iterations": int(0.7 * params.get("num_iterations", residual.PARAMS["num_iterations"]))}
     with progress("learning what left-out devices would take", len(names)) as advance:
@@ -406,6 +407,16 @@ def _labels(columns: Columns) -> dict[str, Texts]:
 
 def _take(labels: Mapping[str, Texts], mask: NDArray[Any]) -> dict[str, Texts]:
     return {name: values[mask] for name, values in labels.items()}
+
+
+def folds(families: Texts, seed: int) -> Texts:
+    """Of each row, one of five folds; a family is in one fold. Rows are spread where there is only one family."""
+    distinct, place = np.unique(families.astype(str), return_inverse=True)
+    if len(distinct) == 1:
+        place = np.arange(len(families))
+    order = np.random.default_rng(seed).permutation(place.max() + 1)
+    found: Texts = np.array([f"fold {fold % FOLDS + 1}" for fold in order], dtype=object)[place]
+    return found
 
 
 def groups_of(values: Texts) -> Iterator[tuple[str, NDArray[np.bool_]]]:
