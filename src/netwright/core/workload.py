@@ -107,7 +107,7 @@ class Workload:
     `peak_bytes` are alive at once at the worst moment beside weights, gradients and optimizer state: inputs
     and activations, each freed when nothing needs it any more; 0 where nobody counted. `kept_bytes` of them
     are kept from the forward for the backward pass. `stored_bytes` are those of parameters and buffers.
-    `notes` say what could not be counted.
+    `sequence` is the length that was asked for, 0 where nobody asked. `notes` say what could not be counted.
     """
 
     name: str
@@ -118,6 +118,7 @@ class Workload:
     peak_bytes: float = 0.0
     kept_bytes: float = 0.0
     stored_bytes: float = 0.0
+    sequence: int = 0
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -163,6 +164,14 @@ class Workload:
             kept_bytes=self.kept_bytes * by,
             operators=tuple(_grown(operator, by) for operator in self.operators),
         )
+
+    def at_sequence(self, sequence: int) -> Workload:
+        """The same work if it is already of that length. Raises UserError where it is not: parts of a network grow
+        with the length, others with its square or not at all, and one trace does not tell which."""
+        if sequence != self.sequence:
+            allowed = f"language models only; {self.name} is computed for the shapes it was traced with"
+            raise UserError("sequence", sequence, allowed, "trace it with another length")
+        return self
 
     def at_dtype(self, dtype: str) -> Workload:
         """The same work with weights, activations and arithmetic in another dtype.

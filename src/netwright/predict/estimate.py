@@ -30,10 +30,9 @@ def predict(model: Workload | LLM, device: Device, question: Question | None = N
     question = question or Question()
     if isinstance(model, LLM):
         return generation.predict(model, device, question)
-    if question.sequence is not None or question.output is not None:
-        allowed = f"language models only; {model.name} is computed for the shapes it was traced with"
-        raise UserError("sequence", question.sequence or question.output, allowed, "trace it with another length")
-    work = at(model, question)
+    if question.output is not None:
+        raise UserError("output", question.output, f"language models only; {model.name} writes no tokens", "without it")
+    work = at(model if question.sequence is None else model.at_sequence(question.sequence), question)
     if question.training or work.kind == "training":
         return training.predict(work, device, question)
     return _inference(work, device, question)

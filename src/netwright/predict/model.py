@@ -32,7 +32,7 @@ ALLOWED = "an artifact's folder, FILE.onnx, a language model's name, config.json
 
 
 def open(text: str, sequence: int | None = None) -> Workload | LLM:
-    """What `text` names; `sequence` fills lengths that an ONNX file leaves open. Raises UserError when it names nothing."""
+    """What `text` names; `sequence` fills lengths that an ONNX file leaves open. Raises UserError when it is none."""
     path = Path(text)
     if text.endswith(".onnx") or (text and path.is_dir() and not (path / "config.json").is_file()):
         return at(path, sequence)

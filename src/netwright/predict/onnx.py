@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +27,29 @@ BETWEEN = {"Mul", "Div", "Add", "Sub", "Where", "Cast", "Identity", "Clip", "Dro
 
 
 def read(
-    path: Path, batch: int | None = None, shapes: Mapping[str, Sequence[int]] | None = None, name: str = ""
+    path: Path,
+    batch: int | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    sequence: int | None = None,
+    name: str = "",
 ) -> Workload:
     """The operators of one call of the network in an ONNX file.
 
-    `batch` fills a first dimension that the file leaves open; other open dimensions need `shapes`, input name ->
-    whole shape. Where the file fixes its batch, the work is that of the file, scaled to `batch`. Raises UserError
+    `batch` fills a first dimension that the file leaves open, `sequence` every other one of inputs of up to three
+    dimensions; the rest, an image's sides for example, need `shapes`, input name -> whole shape.
+    Where the file fixes its batch, the work is that of the file, scaled to `batch`. Raises UserError
     for a file that is no ONNX, is larger than 2 GB, or leaves a shape open.
     """
     if batch is not None and not (type(batch) is int and 1 <= batch <= 10**9):
         raise UserError("batch", batch, "a whole number >= 1", "batch=1")
-    graph = load(path, batch, shapes)
+    if sequence is not None and not (type(sequence) is int and 1 <= sequence <= 10**9):
+        raise UserError("sequence", sequence, "a whole number >= 1", "sequence=128")
+    graph = load(path, batch, shapes, sequence)
     try:
         work = _workload(graph, name or graph.name)
     except FAULTS as fault:
         raise UserError("file", str(path), f"its graph is broken: {str(fault)[:200]!r}", "export it again") from fault
+    work = replace(work, sequence=sequence or 0)
     if batch is None or work.batch == batch or shapes:
         return work
     return work.at_batch(batch)

@@ -98,14 +98,16 @@ class Graph:
     """Tensor that only a QuantizeLinear reads -> what that writes."""
 
 
-def load(path: Path, batch: int | None, shapes: Mapping[str, Sequence[int]] | None) -> Graph:
+def load(
+    path: Path, batch: int | None, shapes: Mapping[str, Sequence[int]] | None = None, sequence: int | None = None
+) -> Graph:
     """Read a file and settle its shapes. Raises UserError for no ONNX, and for shapes that it leaves open."""
     onnx = extra("onnx", "an ONNX file")
     model = _parse(onnx, path)
     try:
         if model.functions:
             model = onnx.inliner.inline_local_functions(model)
-        return _settled(onnx, model, path, batch, dict(shapes or {}))
+        return _settled(onnx, model, path, (batch, sequence), dict(shapes or {}))
     except UserError:
         raise
     except (*FAULTS, onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as fault:
@@ -136,7 +138,9 @@ def _parse(onnx: Any, path: Path) -> Any:
     return model
 
 
-def _settled(onnx: Any, model: Any, path: Path, batch: int | None, shapes: dict[str, Sequence[int]]) -> Graph:
+def _settled(
+    onnx: Any, model: Any, path: Path, asked: tuple[int | None, int | None], shapes: dict[str, Sequence[int]]
+) -> Graph:
     graph = model.graph
     tensors, values = _weights(onnx, graph)
     given = [one for one in graph.input if one.name not in tensors]
@@ -145,7 +149,7 @@ def _settled(onnx: Any, model: Any, path: Path, batch: int | None, shapes: dict[
         raise UserError("shapes", sorted(unknown)[0], f"the file's inputs are {names}", f"shapes of {names}")
     notes: list[str] = []
     for one in given:
-        _set_shape(one, batch, shapes.get(one.name))
+        _set_shape(one, *asked, shapes.get(one.name))
     first = given[0].type.tensor_type.shape.dim if given else []
     found = Graph(
         name=graph.name if graph.name.isprintable() and graph.name else path.stem,
@@ -185,7 +189,7 @@ def _weights(onnx: Any, graph: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, values
 
 
-def _set_shape(one: Any, batch: int | None, shape: Sequence[int] | None) -> None:
+def _set_shape(one: Any, batch: int | None, sequence: int | None, shape: Sequence[int] | None) -> None:
     """Write numbers where the file leaves an input's dimensions open."""
     if not one.type.HasField("tensor_type") or not one.type.tensor_type.HasField("shape"):
         if shape is None:
@@ -208,10 +212,14 @@ def _set_shape(one: Any, batch: int | None, shape: Sequence[int] | None) -> None
         return
     for at, d in enumerate(dims):
         if stated[at] is None or stated[at] == 0:
+            if at > 0 and sequence and len(dims) <= 3:
+                d.dim_value = sequence
+                continue
             if at > 0:
                 named = f" ({d.dim_param})" if d.dim_param.isprintable() and d.dim_param else ""
                 allowed = f"dimension {at}{named} is open in the file"
-                raise UserError(f"shapes.{one.name}", stated, allowed, f'shapes={{"{one.name}": (...)}}')
+                way = "--seq 128 (sequence=128)" if len(dims) <= 3 else f'shapes={{"{one.name}": (...)}} in Python'
+                raise UserError(f"shapes.{one.name}", stated, allowed, way)
             d.dim_value = batch or 1
 
 

@@ -114,6 +114,13 @@ def test_a_training_step_keeps_its_dtypes():
         step.at_dtype("bf16")
 
 
+def test_another_length_needs_another_trace():
+    known = Workload(name="n", batch=1, parameters=1, operators=(), sequence=128)
+    assert known.at_sequence(128) is known
+    with pytest.raises(UserError, match="traced with"):
+        known.at_sequence(256)
+
+
 @pytest.mark.parametrize("wrong", [{"kept_bytes": 2.0}, {"batch": 0}, {"peak_bytes": -1.0}, {"parameters": -1}])
 def test_impossible_workloads(wrong):
     with pytest.raises(ValueError, match="n:"):

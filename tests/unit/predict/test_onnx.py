@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -253,6 +254,9 @@ def test_open_dimensions(tmp_path):
     path = save(tmp_path / "o.onnx", [node], [("x", FLOAT, ("batch", "length", 4))], ["y"], {"w": zeros(4, 3)})
     with pytest.raises(UserError, match=r"dimension 1 \(length\) is open"):
         read(path, batch=2)
+    assert read(path, batch=2, sequence=5) == replace(read(path, shapes={"x": (2, 5, 4)}), sequence=5)
+    with pytest.raises(UserError, match="whole number"):
+        read(path, sequence=0)
     work = read(path, shapes={"x": (2, 5, 4)})
     assert (work.batch, work.flops) == (2, 2 * 10 * 12)
     with pytest.raises(UserError, match="fixes dimension 2 at 4"):
