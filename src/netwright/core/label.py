@@ -16,7 +16,10 @@ _RADII_PT = (9, 20, 34, 50, 68, 88)
 
 
 def place(axis: Any, points: Sequence[tuple[float, float, str, bool]], ink: str, muted: str, paper: str) -> None:
-    """Label points (x, y, text, must) in their order; a label that must stand takes the least bad place."""
+    """Label points (x, y, text, must) in their order; a label that must stand takes the least bad place.
+
+    A point without text is only kept clear of.
+    """
     figure = axis.get_figure()
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # from here on, pixels are what they will be
@@ -27,6 +30,8 @@ def place(axis: Any, points: Sequence[tuple[float, float, str, bool]], ink: str,
     at = [tuple(axis.transData.transform((x, y))) for x, y, _, _ in points]
     taken: list[Box] = [(x - 6 * scale, y - 6 * scale, x + 6 * scale, y + 6 * scale) for x, y in at]
     for (x, y), (_, _, text, must) in zip(at, points, strict=True):
+        if not text:
+            continue
         drawn = axis.text(0, 0, text, fontsize=8.5, color=ink if must else muted, linespacing=1.05, transform=None)
         size = drawn.get_window_extent(renderer)
         width, height = size.width + 3 * scale, size.height + 2 * scale

@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
-from netwright.core import artifact, plot
+from netwright.core import artifact, page, plot
 from netwright.core.measurement import Measurement, readable, span, words
 from netwright.core.recipe import Recipe, plain
 from netwright.core.run import environment
@@ -78,13 +77,7 @@ def write(
     for name, svg in figures.items():
         _text(folder / "plots" / f"{name}.svg", svg)
     artifact.write_json(folder / JSON, summary)
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("netwright.study"),
-        autoescape=jinja2.select_autoescape(["html"]),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = page.templates("netwright.study")
     templates.filters.update(title=title, value=value, interval=interval, share=share, cell=cell, readable=readable)
     known = [c for c in COLUMNS if any(c in row["figures"] for row in summary["candidates"])]
     about = {"s": summary, "columns": known, "devices": by_device(summary["predictions"])}
