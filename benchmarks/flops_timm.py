@@ -22,6 +22,8 @@ from netwright.core.run import progress
 from netwright.core.workload import Workload
 from netwright.predict import structure
 
+OTHER = 0.05
+"""A network whose parameters differ by more is another one today under the same name, and not written to the table."""
 Key = tuple[str, int]
 
 
@@ -41,9 +43,10 @@ def main() -> None:
             except Exception as fault:
                 faults[key] = f"{type(fault).__name__}: {str(fault).splitlines()[0][:80]}"
             else:
-                rows[key] = work.parameters, structure.of(work)
                 if stated[key]:
                     ratios[key] = compare(work, *stated[key])
+                if key not in ratios or abs(ratios[key][3] - 1) < OTHER:
+                    rows[key] = work.parameters, structure.of(work)
             advance(note=key[0])
     report(ratios, faults)
     if args.write:
@@ -91,6 +94,7 @@ def report(ratios: dict[Key, tuple[float, ...]], faults: dict[Key, str]) -> None
         print(f"| {name} | {q} | {close[0]:.1f} % | {close[1]:.1f} % |")
     far = sorted(ratios, key=lambda key: -abs(np.log(max(columns[4][list(ratios).index(key)], 1e-9))))[:15]
     print("\nfurthest off: " + ", ".join(f"{n}@{s} {columns[4][list(ratios).index((n, s))]:.2f}" for n, s in far))
+    print(f"\nanother network today: {', '.join(f'{n}@{s}' for n, s in ratios if abs(ratios[n, s][3] - 1) >= OTHER)}")
     print(f"\nnot traced: {len(faults)}")
     for (name, side), fault in sorted(faults.items()):
         print(f"    {name}@{side}: {fault}")

@@ -6,4 +6,5 @@ SUITES = {
     "timm": "netwright.predict.suites.timm",
     "tpot": "netwright.predict.suites.tpot",
     "ttft": "netwright.predict.suites.ttft",
+    "mlperf": "netwright.predict.suites.mlperf",
 }

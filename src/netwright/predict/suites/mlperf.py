@@ -1,0 +1,214 @@
+"""MLPerf Inference, closed division, offline scenario: items per second of one accelerator.
+
+    columns, refused = read(Path("data/hardware"))            # mlperf/*.csv.gz
+    columns = columns_of("bert-99", device="l40s", version=4.1)
+
+Each task takes operations, bytes and a fixed time for an item (`mlperf_tasks.toml`: fitted, beside what the
+published network does); the device does the operations at the highest rate that the task's accuracy allows and its
+power sustains. Rows keep what MLCommons asks to be cited. Left out, with the reason: the open division, reference
+implementations, slices and virtual devices, CPUs, and results in watts. This file does not know a submission's
+software beyond its round, and what it predicts is a prediction, not an MLPerf result (MLPerf is a trademark of
+MLCommons).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netwright.core import recipe
+from netwright.predict.table import Columns, Described, Floats, Specs, Texts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAME = "mlperf"
+QUANTITY = "throughput"
+REGIMES = ("compute_bound", "fixed")
+PARAMS = {"num_iterations": 60, "num_leaves": 6, "min_data_in_leaf": 60, "learning_rate": 0.05, "lambda_l2": 10.0}
+"""Small trees: with some thirty accelerators, anything that tells them apart was learned by heart and made it worse."""
+PARTS = ("operations", "moved", "fixed")
+
+CITED = {"submitter": "Organization", "benchmark": "MlperfModel", "system": "SystemName", "round": "version"}
+CITED |= {"division": "Division", "result": "uid", "address": "url"}
+"""Column here -> column there: what must stand beside every MLPerf result that is shown."""
+
+ROUNDS = {0.5: 2019.9, 0.7: 2020.8, 1.0: 2021.3, 1.1: 2021.7, 2.0: 2022.3, 2.1: 2022.7, 3.0: 2023.3, 3.1: 2023.7}
+ROUNDS |= {4.0: 2024.2, 4.1: 2024.7, 5.0: 2025.3, 5.1: 2025.7}
+"""Round -> when its results came out, in years."""
+
+TOKENS_SINCE = {"gptj-99": 4.1, "gptj-99.9": 4.1}
+"""Tasks whose results hold tokens/s since that round, though they are labelled Samples/s: GPT-J on an H100 has 29 in
+v4.0 and 2,500 in v4.1. The other language models always held tokens."""
+
+_REFERENCE = re.compile(r"reference|onnx|tflite|\bMIL\b|C\+\+ impl|ncnn|armnn|ruy", re.IGNORECASE)
+DEVELOPER_KIT = "NVIDIA Jetson AGX Orin 64GB"
+"""What "AGX Orin 32G" in the results is: the developer kit, which had 32 GB at first but this module's units."""
+_SLICE = re.compile(r"\bMIG\b|virtual|-\d+[CQ]$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What one item takes. `operations`, `moved` (B) and `fixed` (s, on any device) are effective: fitted to results,
+    with all losses inside.
+
+    `narrow` names the dtypes that its accuracy allows beside 16 bits; `since` is the year of its first round;
+    `published` is what the network itself does for an item, in FLOP, by `source`; `weights` are its parameters
+    where they fill a good part of a device's memory.
+    """
+
+    operations: float
+    moved: float
+    fixed: float
+    narrow: tuple[str, ...]
+    since: float
+    published: float | None = None
+    source: str = ""
+    weights: float | None = None
+
+
+@functools.cache
+def tasks() -> Mapping[str, Task]:
+    """By MLPerf's name of the benchmark; "gptj-99 tokens" where results hold tokens."""
+    values: dict[str, Any] = tomllib.loads(Path(__file__).with_name("mlperf_tasks.toml").read_text(encoding="utf-8"))
+    return {name: recipe.build(Task, value, name) for name, value in values.items()}
+
+
+def read(folder: Path) -> tuple[Columns, dict[str, int]]:
+    """All rows of the folder's mlperf/*.csv.gz and *.csv, and reason -> rows refused."""
+    import pandas as pd
+
+    parts: list[pd.DataFrame] = []
+    refused = Counter[str]()
+    for path in sorted([*(folder / "mlperf").glob("*.csv.gz"), *(folder / "mlperf").glob("*.csv")]):
+        try:
+            frame = pd.read_csv(path, encoding="utf-8-sig", dtype=str, on_bad_lines="skip")
+        except (ValueError, OSError, EOFError) as fault:
+            refused[f"{path.name} is no table: {type(fault).__name__}"] += 1
+            continue
+        parts.append(_rows(frame, refused))
+    if not any(map(len, parts)):
+        return {}, dict(refused)
+    table = pd.concat(parts, ignore_index=True)
+    return {str(name): table[name].to_numpy() for name in table}, dict(refused)
+
+
+def _rows(frame: pd.DataFrame, refused: Counter[str]) -> pd.DataFrame:
+    """The offline results of tuned closed submissions on whole accelerators, for one accelerator."""
+    import pandas as pd
+
+    def text(name: str) -> pd.Series[str]:
+        return frame.get(name, pd.Series("", index=frame.index)).fillna("").astype(str).str.strip()
+
+    def number(name: str) -> pd.Series[float]:
+        return pd.to_numeric(text(name).str.removeprefix("v"), errors="coerce").where(np.isfinite).astype(float)
+
+    device, version, count = text("accelerator_model_name"), number("version"), number("accelerators_per_node")
+    count = count * number("number_of_nodes").fillna(1).clip(lower=1)
+    value = number("Result") / count
+    since = text("MlperfModel").map(TOKENS_SINCE)
+    work: pd.Series[str] = text("MlperfModel") + np.where(version >= since, " tokens", "")
+    reasons = {
+        "not of the closed division": text("Division") != "closed",
+        "not the offline scenario": text("Scenario") != "Offline",
+        "a result in watts or without a unit": ~text("Units").isin(["Samples/s", "Tokens/s"]),
+        "no accelerator": device.isin(["", "-"]),
+        "a slice of an accelerator, or a virtual one": device.str.contains(_SLICE),
+        "a reference implementation, which no device was tuned for": text("framework").str.contains(_REFERENCE),
+        "no positive result for a known number of accelerators": ~((value > 0) & np.isfinite(value)),
+        "a task that this version does not know": ~work.isin(list(tasks())),
+    }
+    device = device.replace("NVIDIA Jetson AGX Orin 32G", DEVELOPER_KIT)
+    good = pd.Series(True, index=frame.index)
+    for reason, bad in reasons.items():
+        if (bad & good).any():
+            refused[reason] += int((bad & good).sum())
+        good &= ~bad
+    name = text("SystemName") + " " + text("Platform")
+    found = pd.DataFrame(
+        {
+            "device": device,
+            "value": value,
+            "work": work,
+            "mode": np.where(name.str.contains("maxq|non maxn", case=False), "offline, power capped", "offline"),
+            "family": text("MlperfModel").str.replace(r"-99(\.9)?$", "", regex=True),
+            "version": version,
+            "accelerators": count,
+            **{mine: text(theirs) for mine, theirs in CITED.items()},
+        }
+    )
+    return found[good]
+
+
+def columns_of(task: str, device: str, version: float = 4.1, accelerators: int = 1, mode: str = "offline") -> Columns:
+    """One question as a row. Raises KeyError for a task that is not in `tasks()`."""
+    tasks()[task]
+    texts = {"device": device, "work": task, "mode": mode, "family": re.sub(r"-99(\.9)?.*$", "", task)}
+    found: Columns = {name: np.array([value], dtype=object) for name, value in texts.items()}
+    return {**found, "version": np.array([version]), "accelerators": np.array([float(accelerators)])}
+
+
+def parts(work: Texts, specs: Specs) -> tuple[Floats, Floats, Floats]:
+    """Seconds of one operation, of one byte and of what no device shortens, each (rows,)."""
+    known = tasks()
+    best = specs.rate("fp16")
+    for dtype in ("int8", "fp8", "fp4"):
+        allowed = np.array([name in known and dtype in known[name].narrow for name in work.astype(str)])
+        best = np.fmax(best, np.where(allowed, specs.stated(dtype), np.nan))
+    return 1 / (best * sustained(specs)), 1 / specs.bandwidth, np.ones(len(work))
+
+
+ENOUGH = 1.0
+"""W for 1e12 FLOP/s of the 16-bit rate, at 4 nm, below which a device slows down with the root of its power: the
+same law as in timm_physics, with what suited tuned integer networks best, from 0.46 (H100 PCIe) to 3.3 (A2)."""
+UNKNOWN = 0.85
+"""Share that is sustained where the power is not known: H100's and A100's are 0.84 and 0.98."""
+
+
+def sustained(specs: Specs) -> Floats:
+    """Share of the matrix rate that the power limit allows."""
+    process = np.array([np.nan if d.process is None else d.process for d in specs.devices], dtype=float)[specs.which]
+    watts = specs.power / (specs.rate("fp16") / 1e12) / np.sqrt(np.nan_to_num(process / 4e-9, nan=1.0))
+    return np.nan_to_num(np.sqrt(np.minimum(1.0, watts / ENOUGH)), nan=UNKNOWN)
+
+
+def describe(columns: Columns, specs: Specs) -> Described:
+    """Physics and features of rows that hold "work", "version" and "accelerators"."""
+    known = tasks()
+    named = columns["work"].astype(str)
+    absent = ~np.isin(named, list(known))
+
+    def of(what: str) -> Floats:
+        values = (getattr(known[name], what) if name in known else None for name in named)
+        return np.array([np.nan if value is None else float(value) for value in values])
+
+    spent = [of(what) * each for what, each in zip(PARTS, parts(columns["work"], specs), strict=True)]
+    seconds: Floats = np.sum(spent, axis=0)
+    year = np.array([ROUNDS.get(round(float(version), 1), max(ROUNDS.values())) for version in columns["version"]])
+    with np.errstate(all="ignore"):
+        features = {
+            "compute_bound": spent[0] / seconds,
+            "fixed": spent[2] / seconds,
+            "task_age": np.clip(year - of("since"), 0, 3),
+            "accelerators": np.log2(columns["accelerators"].astype(float)),
+            "room": np.log(specs.memory / of("weights")),
+        }
+        base = -np.log(seconds)
+    why = np.where(absent, "a task that this version does not know", "").astype(object)
+    why[~np.isfinite(base) & ~absent] = "the device states no rate for this arithmetic"
+    return Described(
+        base=base,
+        features=np.stack(list(features.values()), axis=1),
+        names=tuple(features),
+        monotone=(0, 0, 1, 0, 1),
+        refused=~np.isfinite(base),
+        why=why,
+    )
