@@ -83,14 +83,15 @@ class Forecast:
         )
         self.add("utilisation", (seconds.inverse() * (work.flops / peak)).at_most(1.0))
 
-    def paid(self, throughput: Spread, tokens: int = 0) -> None:
+    def paid(self, throughput: Spread, tokens: int = 0, watts: Spread | None = None) -> None:
         """Power, energy and cost of a rate of items, and of their output tokens where they have some.
 
-        Without terms, a price that nobody states is left out; with them, it is refused.
+        `watts` are those of one device where a suite told them, else a share of its design power. Without
+        terms, a price that nobody states is left out; with them, it is refused.
         """
         terms = self.question.terms
         devices = float(self.question.split.devices)
-        watts = power(self.device)
+        watts = watts or power(self.device)
         if watts is None:
             self.left_out["power"] = f"no design power of {self.device.name} is known"
         else:

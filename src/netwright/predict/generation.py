@@ -11,14 +11,14 @@ speculation in it. This file does not know how a pass is timed (`timing`), nor h
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from netwright.core.error import UserError
 from netwright.core.measurement import Measurement, readable
 from netwright.core.workload import Workload
 from netwright.hardware.device import Device
-from netwright.predict import llm, memory, scale, timing
+from netwright.predict import llm, memory, scale, service, timing
 from netwright.predict.forecast import Forecast
 from netwright.predict.llm import LLM
 from netwright.predict.question import Question
@@ -52,19 +52,17 @@ def predict(model: LLM, device: Device, question: Question) -> list[Measurement]
         needed = readable(demand.held(batch, sequence + output, device.kind).low, "B")
         allowed = f"needs {needed} a device; {device.name} has {readable(device.memory, 'B')}"
         raise UserError("device", device.name, allowed, _smaller(model, batch, sequence, output, split, device))
-    prefill, decode = passes(model, device, batch, sequence, output, split)
+    times = Times.of(model, device, split, batch=batch, sequence=sequence, output=output)
     work = writing(model, batch, sequence + output // 2, 1)
     told: dict[str, Any] = {"batch": batch, "sequence": sequence, "output": output, "dtype": model.weights}
     if not model.confirmed:
-        told["notes"] = [*decode.notes, "the model's shape is from memory, checked only by its number of parameters"]
-    forecast = Forecast.of(work, device, question, decode, **told)
-    first, each = prefill.seconds, decode.seconds
-    forecast.add("time_to_first_token", first, method=prefill.method, outside=list(prefill.outside))
+        told["notes"] = [*times.each.notes, "the model's shape is from memory, checked only by its size"]
+    forecast = Forecast.of(work, device, question, times.each, **told)
+    first, each = times.first.seconds, times.each.seconds
+    forecast.add("time_to_first_token", first, method=times.first.method, outside=list(times.first.outside))
     forecast.add("time_per_output_token", each)
     forecast.add("latency", first + each * float(output - 1) if output > 1 else first)
-    # while one request's prompt is read, the others of the batch wait
-    cycle = first * float(batch) + each * float(output)
-    requests = cycle.inverse() * float(batch * split.pipeline) * scale.replicas(split.data)
+    requests = times.requests * float(split.pipeline) * scale.replicas(split.data)
     forecast.add("throughput", requests)
     forecast.add("token_throughput", requests * float(output))
     forecast.join(memory.needed(demand, device, batch, sequence + output))
@@ -72,8 +70,36 @@ def predict(model: LLM, device: Device, question: Question) -> list[Measurement]
     if demand.token:
         forecast.join(memory.max_context(demand, device, batch))
     forecast.utilised(work, each)
-    forecast.paid(requests, tokens=output)
+    own = split.tensor * split.pipeline
+    rate = times.requests.value * output * split.pipeline
+    watts = service.power(model, device, batch=batch, output=output, devices=own, each=each, rate=rate)
+    forecast.paid(requests, tokens=output, watts=watts)
     return forecast.found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """First token, each next one, and requests per second of one replica (of one stage of it)."""
+
+    first: timing.Timing
+    each: timing.Timing
+    requests: Spread
+
+    @classmethod
+    def of(
+        cls, model: LLM, device: Device, split: scale.Split, *, batch: int, sequence: int, output: int
+    ) -> Times:  # fmt: skip
+        """By the suites of servings where they answer, else by the operators of a pass."""
+        if split.pipeline == 1:
+            asked = {"batch": batch, "sequence": sequence, "output": output, "tensor": split.tensor}
+            found = service.timed(model, device, **asked)
+            if found is not None:  # its times are those of a closed loop of `batch` requests, queueing included
+                whole = found.first.seconds + found.each.seconds * float(max(1, output - 1))
+                return cls(first=found.first, each=found.each, requests=whole.inverse() * float(batch))
+        prefill, decode = passes(model, device, batch, sequence, output, split)
+        # while one request's prompt is read, the others of the batch wait
+        cycle = prefill.seconds * float(batch) + decode.seconds * float(output)
+        return cls(first=prefill, each=decode, requests=cycle.inverse() * float(batch))
 
 
 def at(model: LLM, precision: str | None) -> LLM:
