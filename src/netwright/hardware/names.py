@@ -9,6 +9,7 @@ never gets the key of the full card. This file knows no device.
 
 from __future__ import annotations
 
+import functools
 import re
 
 MAKERS = ("nvidia", "amd", "ati", "intel", "google", "huawei", "amazon", "aws", "habana", "qualcomm", "apple")
@@ -38,6 +39,7 @@ def plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
+@functools.lru_cache(maxsize=1000)  # a table of results names few devices in many rows
 def words(name: str) -> tuple[str, ...]:
     """The words that tell devices apart, board and memory last: ("a100", "80gb", "sxm")."""
     text = re.sub(r"[_\-/,;:]", " ", name.lower())

