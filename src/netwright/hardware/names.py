@@ -25,7 +25,7 @@ _REPLACE = (
     (r"\b(?:radeon\s+)?instinct\b|\bradeon(?=\s+rx\b)", " "),
     (r"\bhbm\d*[a-z]*\b", " "),
     (r"\bsxm[24-6]?\b", "sxm"),  # SXM3 is another V100 than SXM2
-    (r"\bpci(?:-?e(?:xpress)?)?\b", "pcie"),
+    (r"\bpc(?:i|l|ie|le|i-e|i express)\b", "pcie"),  # Epoch AI writes PCle, with an l
     (r"\b\d{2,4}\s?w\b", " "),
     (r"\b(?:nps\d|spx)\b", " "),
     (r"\bmobile\b|\bnotebook\b", "laptop"),

