@@ -26,6 +26,14 @@ BETWEEN = {"Mul", "Div", "Add", "Sub", "Where", "Cast", "Identity", "Clip", "Dro
 """What an exporter puts between the products of attention and its softmax: scale, mask, cast."""
 
 
+SELECTS = {"MaxPool", "GlobalMaxPool", "ReduceMax", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice"}
+SELECTS |= {"Split", "Gather", "Concat", "Identity", "Dropout", "Expand", "DepthToSpace", "SpaceToDepth"}
+"""Operators that choose or move numbers and so keep them quantized."""
+
+CLIPS = {"Relu", "Clip", "LeakyRelu", "HardSigmoid", "HardSwish"}
+"""What quantized products do to their answers before they round them."""
+
+
 def read(
     path: Path,
     batch: int | None = None,
@@ -58,8 +66,8 @@ def read(
 def _workload(graph: Graph, name: str) -> Workload:
     links = _Links.of(graph)
     attention, inside = _attentions(graph, links)
-    fused = _fused(graph, links)
-    shown = _shown(graph, links, attention)
+    fused, clipped = _fused(graph, links)
+    shown = _shown(graph, links, attention) | clipped
     operators: list[Operator] = []
     unknown: Counter[str] = Counter()
     for at, node in enumerate(graph.nodes):
@@ -191,27 +199,41 @@ def _one_attention(graph: Graph, first: Any, second: Any) -> Operator | None:
     )  # fmt: skip
 
 
-def _fused(graph: Graph, links: _Links) -> frozenset[str]:
-    """Tensors between a quantized operator and its DequantizeLinear or QuantizeLinear, which are never written.
+def _fused(graph: Graph, links: _Links) -> tuple[frozenset[str], dict[int, str]]:
+    """Tensors that are never written as floats, and the activation functions that a quantized product does on the way.
 
-    An operator is quantized when all its activations come from a DequantizeLinear. Fills in the graph's tables.
+    An operator is quantized when all its activations are: when they come from a DequantizeLinear, perhaps through
+    operators that only select or move. Fills in what the graph says of quantized tensors.
     """
     for node in graph.nodes:
         if node.op_type == "DequantizeLinear" and node.input[0] in graph.tensors:
             graph.quantized[node.output[0]] = node.input[0]
-    fused = set()
+    fused: set[str] = set()
+    clipped: dict[int, str] = {}
     for node in graph.nodes:
         given = [name for name in node.input if name in graph.tensors and not graph.tensors[name].constant]
         if node.op_type in ("DequantizeLinear", "QuantizeLinear") or not given:
             continue
-        if all(name in graph.quantized for name in given):
-            fused |= set(given)
-            answer = node.output[0]
-            readers = [graph.nodes[at] for at in links.readers[answer]]
-            if len(readers) == 1 and readers[0].op_type == "QuantizeLinear" and readers[0].output[0] in graph.tensors:
-                graph.requantized[answer] = readers[0].output[0]
-                fused.add(answer)
-    return frozenset(fused)
+        if not all(name in graph.quantized for name in given):
+            continue
+        fused |= set(given)
+        if node.op_type in SELECTS:
+            for name in node.output:
+                graph.quantized[name] = graph.requantized[name] = graph.quantized[given[0]]
+                fused.add(name)
+            continue
+        answer = node.output[0]
+        passed: list[int] = []
+        readers = links.readers[answer]
+        while len(readers) == 1 and graph.nodes[readers[0]].op_type in CLIPS and len(passed) < 2:
+            passed.append(readers[0])
+            readers = links.readers[graph.nodes[readers[0]].output[0]]
+        last = graph.nodes[readers[0]] if len(readers) == 1 else node
+        if last.op_type == "QuantizeLinear" and last.output[0] in graph.tensors:
+            graph.requantized[answer] = last.output[0]
+            fused |= {answer, last.input[0]}
+            clipped |= dict.fromkeys(passed, answer)
+    return frozenset(fused), clipped
 
 
 def _absorbed(node: Any, graph: Graph, fused: frozenset[str]) -> bool:

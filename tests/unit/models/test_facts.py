@@ -337,3 +337,52 @@ def test_packed_sequences_are_work_that_depends_on_values():
 
     with pytest.raises(UserError, match="depends on the values"):
         facts.trace(Packed(), {"ids": torch.zeros(2, 6, dtype=torch.long)})
+
+
+LAYERS = st.lists(
+    st.one_of(
+        st.tuples(st.just("conv"), st.integers(1, 6), st.integers(1, 3), st.integers(1, 2)),
+        st.tuples(st.sampled_from(["relu", "norm", "pool", "residual"])),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+class Residual(nn.Module):
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return x + self.layer(x)
+
+
+def stack(plan, channels: int) -> nn.Module:
+    """A network of those layers on images of 12 x 12."""
+    layers: list[nn.Module] = []
+    for kind, *sizes in plan:
+        if kind == "conv":
+            layers.append(nn.Conv2d(channels, sizes[0], sizes[1], sizes[2], padding=1))
+            channels = sizes[0]
+        else:
+            made = {"relu": nn.ReLU(), "norm": nn.BatchNorm2d(channels), "pool": nn.AdaptiveAvgPool2d(6)}
+            layers.append(made.get(kind) or Residual(nn.Conv2d(channels, channels, 1)))
+    return Layer(nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(3)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(plan=LAYERS, channels=st.integers(1, 4), batch=st.integers(1, 3))
+def test_random_networks_count_as_torch_does(plan, channels, batch):
+    model, inputs = stack(plan, channels), {"x": torch.zeros(batch, channels, 12, 12)}
+    model.eval()(**inputs)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(**inputs)
+    traced = facts.trace(model, inputs)
+    assert sum(o.flops for o in traced.operators if o.matrix) == counter.get_total_flops()
+    assert traced.stored_bytes == sum(x.nbytes for x in model.state_dict().values())
+    with FlopCounterMode(display=False) as counter:
+        model.train(batch > 1)(**inputs).mean().backward()
+    step = facts.trace_training(model, inputs)
+    assert sum(o.flops for o in step.operators if o.matrix) == counter.get_total_flops()
+    assert step.kept_bytes >= traced.operators[-1].output_bytes

@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from netwright.compress import METHODS
+from netwright.core import table
 from netwright.core.error import UserError
 from netwright.models import facts
 from netwright.predict.onnx import read
@@ -247,6 +249,22 @@ def test_products_are_those_of_the_network_it_came_from(name, tmp_path):
     assert found.parameters - tied == pytest.approx(traced.parameters, rel=0.05)
     assert found.batch == traced.batch == 2
     assert found.notes == ()
+
+
+@pytest.mark.parametrize("kind", ["image", "text"])
+def test_what_netwright_quantizes_computes_in_eight_bits(kind, tiny, tmp_path):
+    task, source = tiny[kind]
+    method = table.resolve(METHODS, "int8", "compress.name")
+    made = method.apply(source, task, method.Config(format="onnx", samples=64, examples=100), tmp_path / "made")
+    narrow = read(made.path("model.onnx"), batch=1, sequence=8)
+    wide = read(tmp_path / "made-fp32" / "model.onnx", batch=1, sequence=8)
+    products = [[o for o in work.operators if o.matrix or o.attention] for work in (narrow, wide)]
+    assert {o.dtype for o in products[0]} == {"int8"}
+    assert sum(o.flops for o in products[0]) == sum(o.flops for o in products[1])
+    assert {o.dtype for o in products[1]} == {"fp32"}
+    assert sum(o.weight_bytes for o in products[0]) < 0.6 * sum(o.weight_bytes for o in products[1])
+    assert narrow.stored_bytes < 0.5 * wide.stored_bytes
+    assert narrow.notes == ()
 
 
 def test_open_dimensions(tmp_path):
