@@ -14,7 +14,7 @@ from netwright.core.error import UserError
 from netwright.core.measurement import Measurement
 from netwright.core.workload import Workload
 from netwright.hardware.device import Device
-from netwright.predict import generation, memory, scale, timing, training
+from netwright.predict import generation, memory, roofline, scale, timing, training
 from netwright.predict.forecast import Forecast
 from netwright.predict.llm import LLM
 from netwright.predict.question import Question
@@ -62,6 +62,6 @@ def _inference(work: Workload, device: Device, question: Question) -> list[Measu
     forecast.join(memory.needed(demand, device, work.batch))
     if demand.item:
         forecast.join(memory.max_batch(demand, device))
-    forecast.utilised(work, seconds)
+    forecast.utilised(work.flops, roofline.main_dtype(work), seconds)
     forecast.paid(throughput)
     return forecast.found

@@ -5,6 +5,7 @@ This file does not know how a rate is found.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -39,18 +40,18 @@ class Forecast:
     found: list[Measurement] = field(default_factory=list)
 
     @classmethod
-    def of(cls, work: Workload, device: Device, question: Question, time: Timing, **conditions: Any) -> Forecast:
-        """Of some work whose time on one device was found so; `conditions` add to what is said of every number."""
-        about = {
-            "level": time.level,
-            "n": time.n,
-            "source": "predicted",
-            "device": device.name,
-            "workload": work.digest,
-        }
+    def of(cls, work: Workload, device: Device, question: Question, time: Timing) -> Forecast:
+        """Of some work whose time on one device was found so."""
+        told = {"batch": work.batch, "dtype": roofline.main_dtype(work)}
+        return cls.asked(work.digest, device, question, time, told)
+
+    @classmethod
+    def asked(
+        cls, digest: str, device: Device, question: Question, time: Timing, conditions: Mapping[str, Any]
+    ) -> Forecast:
+        """`conditions` are said of every number, beside the method, its range and the split."""
+        about = {"level": time.level, "n": time.n, "source": "predicted", "device": device.name, "workload": digest}
         told = {
-            "batch": work.batch,
-            "dtype": roofline.main_dtype(work),
             "devices": question.split.devices,
             "split": str(question.split),
             "training": question.training,
@@ -74,14 +75,10 @@ class Forecast:
         told = {**self.conditions, **one.conditions, "left_out": self.left_out}
         self.found.append(replace(one, workload=self.about["workload"], conditions=told))
 
-    def utilised(self, work: Workload, seconds: Spread) -> None:
-        """Share of the peak that `seconds` for the work on one replica's devices come to."""
-        peak = (
-            self.device.rate(roofline.main_dtype(work)).flops
-            * self.question.split.tensor
-            * self.question.split.pipeline
-        )
-        self.add("utilisation", (seconds.inverse() * (work.flops / peak)).at_most(1.0))
+    def utilised(self, flops: float, dtype: str, seconds: Spread) -> None:
+        """Share of the peak that `seconds` for so much arithmetic on one replica's devices come to."""
+        peak = self.device.rate(dtype).flops * self.question.split.tensor * self.question.split.pipeline
+        self.add("utilisation", (seconds.inverse() * (flops / peak)).at_most(1.0))
 
     def paid(self, throughput: Spread, tokens: int = 0, watts: Spread | None = None) -> None:
         """Power, energy and cost of a rate of items, and of their output tokens where they have some.

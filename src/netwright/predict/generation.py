@@ -14,11 +14,12 @@ import functools
 from dataclasses import dataclass, replace
 from typing import Any
 
+from netwright.core import recipe
 from netwright.core.error import UserError
 from netwright.core.measurement import Measurement, readable
 from netwright.core.workload import Workload
 from netwright.hardware.device import Device
-from netwright.predict import llm, memory, scale, service, timing
+from netwright.predict import llm, memory, passes, scale, service, timing
 from netwright.predict.forecast import Forecast
 from netwright.predict.llm import LLM
 from netwright.predict.question import Question
@@ -53,11 +54,10 @@ def predict(model: LLM, device: Device, question: Question) -> list[Measurement]
         allowed = f"needs {needed} a device; {device.name} has {readable(device.memory, 'B')}"
         raise UserError("device", device.name, allowed, _smaller(model, batch, sequence, output, split, device))
     times = Times.of(model, device, split, batch=batch, sequence=sequence, output=output)
-    work = writing(model, batch, sequence + output // 2, 1)
     told: dict[str, Any] = {"batch": batch, "sequence": sequence, "output": output, "dtype": model.weights}
     if not model.confirmed:
         told["notes"] = [*times.each.notes, "the model's shape is from memory, checked only by its size"]
-    forecast = Forecast.of(work, device, question, times.each, **told)
+    forecast = Forecast.asked(digest(model), device, question, times.each, told)
     first, each = times.first.seconds, times.each.seconds
     forecast.add("time_to_first_token", first, method=times.first.method, outside=list(times.first.outside))
     forecast.add("time_per_output_token", each)
@@ -69,7 +69,8 @@ def predict(model: LLM, device: Device, question: Question) -> list[Measurement]
     forecast.join(memory.max_batch(demand, device, sequence + output))
     if demand.token:
         forecast.join(memory.max_context(demand, device, batch))
-    forecast.utilised(work, each)
+    parts = list(passes.passes(model, batch, 1, sequence + output // 2))
+    forecast.utilised(sum(float(part.flops) * part.times for part in parts), parts[0].dtype, each)
     own = split.tensor * split.pipeline
     rate = times.requests.value * output * split.pipeline
     watts = service.power(model, device, batch=batch, output=output, devices=own, each=each, rate=rate)
@@ -96,7 +97,7 @@ class Times:
             if found is not None:  # its times are those of a closed loop of `batch` requests, queueing included
                 whole = found.first.seconds + found.each.seconds * float(max(1, output - 1))
                 return cls(first=found.first, each=found.each, requests=whole.inverse() * float(batch))
-        prefill, decode = passes(model, device, batch, sequence, output, split)
+        prefill, decode = reckoned(model, device, batch, sequence, output, split)
         # while one request's prompt is read, the others of the batch wait
         cycle = prefill.seconds * float(batch) + decode.seconds * float(output)
         return cls(first=prefill, each=decode, requests=cycle.inverse() * float(batch))
@@ -107,6 +108,12 @@ def at(model: LLM, precision: str | None) -> LLM:
     if precision is None or precision == model.weights:
         return model
     return llm.quantized(model, precision)
+
+
+@functools.lru_cache(maxsize=256)
+def digest(model: LLM) -> str:
+    """sha256 of the model's shape."""
+    return recipe.digest(model)
 
 
 @functools.lru_cache(maxsize=256)
@@ -121,7 +128,7 @@ def writing(model: LLM, batch: int, context: int, tensor: int) -> Workload:
     return model.decode(batch, context, tensor)
 
 
-def passes(
+def reckoned(
     model: LLM, device: Device, batch: int, sequence: int, output: int, split: scale.Split
 ) -> tuple[timing.Timing, timing.Timing]:
     """One prompt read, and one token written for each of `batch` requests, through all layers."""

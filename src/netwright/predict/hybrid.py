@@ -145,7 +145,8 @@ class Fitted:
         shift, variance = known.at(regimes, labels)
         left = variance / np.maximum(self.prior.variance(regimes), 1e-12)  # the share that calibration did not tell
         variance = variance * (1 + (self.between - 1) * left) + (self.prior.noise * spread) ** 2
-        earlier = np.array([np.interp(known.k, SHOTS, column) for column in self.scores.T])
+        at, part = divmod(float(np.interp(known.k, SHOTS, range(len(SHOTS)))), 1)
+        earlier = (1 - part) * self.scores[int(at)] + part * self.scores[min(int(at) + 1, len(SHOTS) - 1)]
         factor = interval.quantile(np.abs(known.scores), level, prior=earlier, pseudo=PSEUDO)
         return shift, factor * np.sqrt(variance)
 

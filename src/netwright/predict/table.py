@@ -94,6 +94,9 @@ class Specs:
         return Specs(devices=self.devices, **{name: array[mask] for name, array in arrays.items()})
 
     def _by_dtype(self, dtypes: Texts | str, look: Any) -> Floats:
+        if isinstance(dtypes, str):
+            of_each: Floats = np.array([look(device, dtypes) for device in self.devices], dtype=float)[self.which]
+            return of_each
         named = np.asarray(dtypes, dtype=str)
         distinct, place = np.unique(np.broadcast_to(named, self.which.shape), return_inverse=True)
         table = np.array([[look(device, str(dtype)) for dtype in distinct] for device in self.devices], dtype=float)

@@ -9,7 +9,7 @@ from netwright.core.error import UserError
 from netwright.core.measurement import Measurement
 from netwright.core.workload import Workload
 from netwright.hardware.device import Device
-from netwright.predict import memory, scale, timing
+from netwright.predict import memory, roofline, scale, timing
 from netwright.predict.forecast import Forecast
 from netwright.predict.question import Question
 from netwright.predict.spread import Spread
@@ -45,7 +45,8 @@ def predict(work: Workload, device: Device, question: Question) -> list[Measurem
     throughput = seconds.inverse() * float(work.batch)
     forecast.add("throughput", throughput)
     forecast.join(memory.needed(demand, device, own.batch))
-    forecast.utilised(own, alone / (1.0 if work.kind == "training" else timing.BACKWARD))
+    forward = alone / (1.0 if work.kind == "training" else timing.BACKWARD)
+    forecast.utilised(own.flops, roofline.main_dtype(own), forward)
     forecast.paid(throughput)
     return forecast.found
 
