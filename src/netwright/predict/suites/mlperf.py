@@ -109,7 +109,7 @@ def _rows(frame: pd.DataFrame, refused: Counter[str]) -> pd.DataFrame:
         return frame.get(name, pd.Series("", index=frame.index)).fillna("").astype(str).str.strip()
 
     def number(name: str) -> pd.Series[float]:
-        return pd.to_numeric(text(name).str.removeprefix("v"), errors="coerce").where(np.isfinite).astype(float)
+        return pd.to_numeric(text(name).str.removeprefix("v"), errors="coerce").astype(float).where(np.isfinite)
 
     device, version, count = text("accelerator_model_name"), number("version"), number("accelerators_per_node")
     count = count * number("number_of_nodes").fillna(1).clip(lower=1)

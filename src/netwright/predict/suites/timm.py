@@ -72,14 +72,14 @@ def _rows(frame: pd.DataFrame, told: re.Match[str], refused: Counter[str]) -> pd
         given = frame.get(f"{kind}_{name}", frame.get(name, pd.Series(np.nan, index=frame.index)))
         return pd.to_numeric(given, errors="coerce").astype(float).where(np.isfinite)
 
-    model = frame.get("model", pd.Series(None, index=frame.index, dtype=object)).astype("string")
-    model = model.str.partition(".")[0]
+    given = frame.get("model", pd.Series("", index=frame.index))
+    model = given.fillna("").astype(str).map(lambda name: name.strip().partition(".")[0])
     how = "training" if kind == "train" else "compiled" if COMPILED.search(device) else "eager"
     found = pd.DataFrame(
         {
             "device": COMPILED.sub("", device),
             "value": number("samples_per_sec"),
-            "model": model.fillna("").astype(object),
+            "model": model.astype(object),
             "mode": f"{how} {layout}",
             "dtype": DTYPES[precision],
             "version": float(version[0]) if version[0].isdigit() else np.nan,

@@ -1,0 +1,171 @@
+import csv
+import gzip
+import io
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from netwright.hardware import catalog
+from netwright.predict.suites import mlperf
+from netwright.predict.table import Specs
+
+ROW = {
+    "version": "v4.1",
+    "Organization": "Someone",
+    "Division": "closed",
+    "SystemName": "Server (8x H100, TensorRT)",
+    "Platform": "server",
+    "MlperfModel": "bert-99",
+    "Scenario": "Offline",
+    "Result": "70000",
+    "Units": "Samples/s",
+    "number_of_nodes": "1.0",
+    "accelerator_model_name": "NVIDIA H100-SXM-80GB",
+    "accelerators_per_node": "8",
+    "framework": "TensorRT 10.2.0",
+    "url": "https://example.org/results",
+    "uid": "abc",
+}
+
+
+def folder_with(tmp_path, *rows):
+    (tmp_path / "mlperf").mkdir(exist_ok=True)
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(ROW))
+    table.writeheader()
+    table.writerows({**ROW, **row} for row in rows)
+    (tmp_path / "mlperf" / "inference.csv.gz").write_bytes(gzip.compress(text.getvalue().encode()))
+    return tmp_path
+
+
+def specs_of(columns):
+    return Specs.of(columns["device"], {name: catalog.find(name) for name in set(columns["device"].astype(str))})
+
+
+def rate(task, device, **about):
+    columns = mlperf.columns_of(task, device, **about)
+    return float(np.exp(mlperf.describe(columns, specs_of(columns)).base[0]))
+
+
+def test_a_result_is_of_one_accelerator_and_carries_what_must_be_cited(tmp_path):
+    columns, refused = mlperf.read(folder_with(tmp_path, {}))
+    assert refused == {}
+    assert columns["value"].tolist() == [8750.0]
+    assert columns["accelerators"].tolist() == [8.0]
+    assert columns["device"].tolist() == ["NVIDIA H100-SXM-80GB"]
+    cited = {name: columns[name][0] for name in mlperf.CITED}
+    assert cited == {
+        "submitter": "Someone", "benchmark": "bert-99", "system": "Server (8x H100, TensorRT)", "round": "v4.1",
+        "division": "closed", "result": "abc", "address": "https://example.org/results",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"Division": "open"}, "not of the closed division"),
+        ({"Division": ""}, "not of the closed division"),
+        ({"Scenario": "Server", "Units": "Queries/s"}, "not the offline scenario"),
+        ({"Units": "Watts"}, "a result in watts or without a unit"),
+        ({"accelerator_model_name": ""}, "no accelerator"),
+        ({"accelerator_model_name": "NVIDIA A30 (1x1g.6gb MIG)"}, "a slice of an accelerator, or a virtual one"),
+        ({"accelerator_model_name": "Virtualized NVIDIA L40S"}, "a slice of an accelerator, or a virtual one"),
+        ({"accelerator_model_name": "NVIDIA A100-SXM-80C"}, "a slice of an accelerator, or a virtual one"),
+        ({"framework": "MLCommons reference implementation, Onnxruntime v1.15"}, "a reference implementation"),
+        ({"Result": "-1"}, "no positive result"),
+        ({"Result": "fast"}, "no positive result"),
+        ({"accelerators_per_node": "(8,4)"}, "no positive result"),
+        ({"accelerators_per_node": "0"}, "no positive result"),
+        ({"MlperfModel": "tomorrow-7t"}, "a task that this version does not know"),
+    ],
+)
+def test_rows_that_are_no_such_result_are_counted_with_the_reason(tmp_path, change, reason):
+    columns, refused = mlperf.read(folder_with(tmp_path, change, {}))
+    assert len(columns["value"]) == 1
+    [(said, count)] = refused.items()
+    assert said.startswith(reason)
+    assert count == 1
+
+
+def test_from_round_41_on_gptj_holds_tokens_whatever_the_label_says(tmp_path):
+    gptj = {"MlperfModel": "gptj-99", "accelerators_per_node": "1"}
+    columns, _ = mlperf.read(
+        folder_with(tmp_path, {**gptj, "version": "v4.0", "Result": "29"}, {**gptj, "version": "4.1", "Result": "2472"})
+    )
+    assert columns["work"].tolist() == ["gptj-99", "gptj-99 tokens"]
+    assert 40 < rate("gptj-99 tokens", "h100") / rate("gptj-99", "h100", version=4.0) < 150
+
+
+def test_power_capped_systems_are_another_mode(tmp_path):
+    columns, _ = mlperf.read(folder_with(tmp_path, {"SystemName": "Server (8x H100_MaxQ, TensorRT)"}, {}))
+    assert columns["mode"].tolist() == ["offline, power capped", "offline"]
+
+
+def test_nodes_count(tmp_path):
+    columns, _ = mlperf.read(folder_with(tmp_path, {"number_of_nodes": "2"}, {"number_of_nodes": "0"}))
+    assert columns["value"].tolist() == [4375.0, 8750.0]
+
+
+def test_no_folder_is_no_rows(tmp_path):
+    assert mlperf.read(tmp_path) == ({}, {})
+
+
+@given(st.binary(max_size=200), st.booleans())
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_in_the_file_it_is_read_or_counted(tmp_path, content, packed):
+    (tmp_path / "mlperf").mkdir(exist_ok=True)
+    for old in (tmp_path / "mlperf").iterdir():
+        old.unlink()
+    name, content = ("a.csv.gz", gzip.compress(content)) if packed else ("a.csv", content)
+    (tmp_path / "mlperf" / name).write_bytes(content)
+    columns, refused = mlperf.read(tmp_path)
+    assert not columns or (columns["value"] > 0).all()
+    assert all(count > 0 for count in refused.values())
+
+
+def test_a_damaged_archive_is_counted(tmp_path):
+    path = folder_with(tmp_path, {}) / "mlperf" / "inference.csv.gz"
+    path.write_bytes(path.read_bytes()[:60])
+    columns, refused = mlperf.read(tmp_path)
+    assert columns == {}
+    assert sum(refused.values()) == 1
+
+
+def test_no_task_is_done_with_fewer_operations_than_its_network_has():
+    for name, task in mlperf.tasks().items():
+        assert task.operations > 0, name
+        assert min(task.moved, task.fixed) >= 0
+        if task.published and not name.startswith("bert"):  # BERT's questions are shorter than the longest
+            assert task.operations > task.published, name
+
+
+def test_a_greater_accuracy_takes_longer_where_eight_bits_no_longer_do():
+    assert rate("bert-99.9", "a100") < 0.7 * rate("bert-99", "a100")
+    assert rate("bert-99.9", "h100") > 0.7 * rate("bert-99", "h100")
+
+
+def test_four_bits_where_they_are_allowed():
+    columns = mlperf.columns_of("llama2-70b-99", "b200")
+    operation, _, _ = mlperf.parts(columns["work"], specs_of(columns))
+    assert operation[0] * mlperf.sustained(specs_of(columns))[0] == pytest.approx(1 / catalog.find("b200").rates["fp4"])
+
+
+def test_faster_devices_are_faster_but_no_device_shortens_what_is_fixed():
+    rates = [rate("resnet", name) for name in ("t4", "l4", "a30", "a100", "h100", "b200")]
+    assert rates == sorted(rates)
+    assert rates[-1] < 1 / mlperf.tasks()["resnet"].fixed
+
+
+def test_an_unknown_task_is_refused_with_the_reason():
+    columns = {**mlperf.columns_of("resnet", "h100"), "work": np.array(["tomorrow-7t"], dtype=object)}
+    told = mlperf.describe(columns, specs_of(columns))
+    assert told.refused.tolist() == [True]
+    assert "task" in told.why[0]
+    with pytest.raises(KeyError):
+        mlperf.columns_of("tomorrow-7t", "h100")
+
+
+def test_unknown_power_and_rounds_to_come_still_give_a_number():
+    assert 0 < rate("resnet", "gh200", version=9.9) < 1e6
