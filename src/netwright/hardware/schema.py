@@ -25,7 +25,7 @@ KINDS = ("cpu", "gpu", "accelerator")
 UNITS = ("vector", "matrix")
 ACCUMULATE = ("fp16", "fp32", "int32", "unknown")
 SPARSITY = ("dense", "sparse")
-PRICES = ("release", "on_demand", "spot")
+PRICES = ("release", "street", "on_demand", "spot")
 STATUSES = ("candidate", "promoted", "retired")
 
 
@@ -202,7 +202,7 @@ prices = sa.Table(
     among("kind", PRICES),
     *positive("usd", "count"),
 )
-"""USD of `count` devices together: once for "release", per hour for "on_demand" and "spot"."""
+"""USD of `count` devices together: once for "release" and "street", per hour for "on_demand" and "spot"."""
 
 workloads = sa.Table(
     "workloads",

@@ -142,7 +142,7 @@ def test_importing_again_changes_nothing(engine, tmp_path):
         assert not any(any(pair) for pair in report.changes.values()), source
     assert dump(engine) == before
     assert len(before["devices"]) > 180
-    assert set(query(engine, "SELECT kind FROM prices")) == {("release",), ("on_demand",), ("spot",)}
+    assert set(query(engine, "SELECT kind FROM prices")) == {("release",), ("street",), ("on_demand",), ("spot",)}
 
 
 def test_what_a_source_no_longer_says_goes(lite, tmp_path):
@@ -217,7 +217,7 @@ def test_a_report_says_what_was_left_out(lite, tmp_path):
         ("line 8", "2 cells"),
     }
     assert {(one.rule, one.field) for one in report.findings} == {
-        ("price", "price release"),
+        ("price", "price street"),
         ("zero", "power"),
         ("text", "row"),
     }
@@ -227,6 +227,14 @@ def test_a_report_says_what_was_left_out(lite, tmp_path):
     for word in ("coverage", "formula", "rows left out: 2", "0 stands for unknown"):
         assert word in text
     assert json.loads(json.dumps(report.plain(), allow_nan=False))["rows"] == 7
+
+
+def test_a_report_is_safe_on_a_terminal(lite, tmp_path):
+    header = BENCHMARKS.splitlines()[0].split(",")
+    odd = ["\x1b[31mred\n", "1", "1", "", "", "\x1b]0;title\x07", "", "", "", ""]
+    (tmp_path / "odd.csv").write_text(written([header, odd]))
+    text = etl.run("benchmarks", tmp_path / "odd.csv", lite).text()
+    assert all(letter.isprintable() or letter == "\n" for letter in text)
 
 
 def test_mlperf_keeps_what_must_be_cited(lite, tmp_path):

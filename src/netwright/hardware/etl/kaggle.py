@@ -52,7 +52,7 @@ def benchmarks(data: bytes) -> Iterator[Row | tuple[str, str]]:
         values: dict[str, Value] = {} if power is None else {"power": power}
         prices: tuple[Price, ...] = ()
         if isinstance(price, float):
-            prices = (Price(kind="release", usd=price, provider="PassMark", note="street price when listed"),)
+            prices = (Price(kind="street", usd=price, provider="PassMark"),)
         when = {"tested": cells["testDate"]}
         results = tuple(_scores(at, cells, SCORES, when))
         yield Row(

@@ -80,7 +80,9 @@ class Report:
                 groups.setdefault((finding.rule, finding.field), []).append(finding)
             for (rule, name), found in sorted(groups.items(), key=lambda pair: -len(pair[1])):
                 lines += [f"  {len(found):>6,}  {rule}: {name}"]
-                lines += [f"          {f.at}, {f.device}: {_short(f.value)}: {f.why}" for f in found[:limit]]
+                lines += [
+                    f"          {_short(f.at)}, {_short(f.device)}: {_short(f.value)}: {f.why}" for f in found[:limit]
+                ]
         if self.rejected:
             lines += ["", f"  rows left out: {len(self.rejected):,}"]
             reasons = [row.why.partition(", with other")[0] for row in self.rejected]
@@ -90,7 +92,7 @@ class Report:
         if self.proposals:
             lines += ["", f"  aliases for a person to look at, unused until then: {len(self.proposals):,}"]
             best = sorted(self.proposals, key=lambda one: -one.score)[: 4 * limit]
-            lines += [f"  {one.score:6.2f}  {one.alias} = {one.device}? {one.reason}" for one in best]
+            lines += [f"  {one.score:6.2f}  {_short(one.alias)} = {_short(one.device)}? {one.reason}" for one in best]
         return "\n".join(lines)
 
 
@@ -124,7 +126,9 @@ def share(rows: Iterable[Iterable[str]], total: int) -> dict[str, float]:
 
 
 def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)[:60]
+    """A value as it may stand on a terminal, where control characters do harm."""
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)[:60]
+    return text if text.isprintable() else repr(text)
 
 
 def _finite(value: object) -> object:

@@ -39,7 +39,7 @@ CATEGORIES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """USD of `count` devices: at release, or per hour on demand or spot."""
+    """USD of `count` devices: at "release", on the "street" (what a list says), or per hour "on_demand" or "spot"."""
 
     kind: str
     usd: float

@@ -297,7 +297,7 @@ def _lists(row: Row) -> tuple[Row, list[Finding]]:
         if not (math.isfinite(price.usd) and 0 < price.usd < 1e8 and 0 < price.count <= 10_000):
             why = "0 stands for unknown" if price.usd == 0 else f"no price is {price.usd:g} for {price.count}"
             found.append(Finding(row.at, row.name, "price", f"price {price.kind}", price.usd, why))
-        elif price.kind != "release" and price.usd / price.count > 1000:
+        elif price.kind in ("on_demand", "spot") and price.usd / price.count > 1000:
             why = "more than $1,000 for an hour of one device"
             found.append(Finding(row.at, row.name, "price", f"price {price.kind}", price.usd, why))
         else:

@@ -176,7 +176,7 @@ def upgrade() -> None:
         sa.Column("date", sa.Date()),
         sa.Column("note", sa.String(), nullable=False),
         sa.UniqueConstraint("device_id", "source_id", "kind", "provider", "region", "instance", "count"),
-        sa.CheckConstraint("kind IN ('release', 'on_demand', 'spot')", name="known_kind"),
+        sa.CheckConstraint("kind IN ('release', 'street', 'on_demand', 'spot')", name="known_kind"),
         sa.CheckConstraint("count > 0 AND count < 1e30", name="positive_count"),
         sa.CheckConstraint("usd > 0 AND usd < 1e30", name="positive_usd"),
     )
