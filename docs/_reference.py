@@ -21,7 +21,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "netwright"
 
 def on_files(files: Files, config: typing.Any) -> Files:
     """Add the pages; mkdocs calls this."""
-    pages = {"command-line": command_line, "recipes": recipes, "quantities": quantities, "python": python}
+    pages = {"command-line": command_line, "recipes": recipes, "quantities": quantities, "hardware": hardware,
+             "python": python}  # fmt: skip
     for name, make in pages.items():
         files.append(File.generated(config, f"reference/{name}.md", content=make()))
     return files
@@ -105,6 +106,81 @@ def quantities() -> str:
 
     rows = [f"| {name} | {q.unit} | {q.better} | {q.meaning} |" for name, q in QUANTITIES.items()]
     return "\n".join(["# Quantities", "", "| name | unit | better | meaning |", "|---|---|---|---|", *rows]) + "\n"
+
+
+HARDWARE = """What is computed from the catalogue. A metric whose inputs no source states is absent, never zero.
+Rates of cards that halve with 32-bit accumulation count half. DTYPE stands for each of {dtypes}.
+
+Metrics with a slowdown are estimates of what programs reach, with an interval: the extremes of what three GPUs did,
+eager and compiled, widened by 1.25 (`benchmarks/derived_slowdown.py`). The rest are exact consequences of stated
+values."""
+
+TIERS = """A device is in the first tier of whose two thresholds it reaches both. They are this project's choice and do
+not move with the years. 16-bit rates are dense with 32-bit accumulation."""
+
+MATRICES = """Devices down, values across; what no source states is empty. The same stand as SQL views, `matrix_...`."""
+
+GUESSES = """Errors of guesses for devices that ship and whose value is known: with the device left out, where others of
+its architecture state the value, or with the whole architecture left out. The best method of each is shown; a guess
+is made by the best that can answer. Covered: how often the 90 % interval held the value, made from the errors of other
+architectures. A rate of 16 or 8 bits, which a chip may not have at all, is guessed only within its architecture."""
+
+SYNTHETIC = """What `synthesize` gets wrong for real devices that state units and clock, each left out and made up from
+the others of its architecture."""
+
+
+def hardware() -> str:
+    """Derived metrics, tiers, matrices, and the errors of what is guessed."""
+    import numpy as np
+
+    from netwright.hardware import catalog, derived, fields, impute, matrices, synthetic, tiers
+    from netwright.hardware.device import DTYPES
+
+    rows = []
+    for name, one in derived.METRICS.items():
+        stem, _, dtype = name.rpartition("_")
+        if dtype in DTYPES[1:]:
+            continue
+        each = dtype in DTYPES
+        called, formula = (f"{stem}_DTYPE", one.formula.replace(dtype, "DTYPE")) if each else (name, one.formula)
+        rows.append((f"`{called}`", formula, one.unit, one.better, one.source))
+    devices = catalog.all()
+    ladders = [
+        (one.name, *(f"{what} {fields.text(name, least)}" if least else f"any stated {what}"
+                     for what, name, least in ((kind, "rates.fp32", one.rate), (room, room, one.room))))
+        for ladder, kind, room in ((tiers.GENERAL, "fp32", "bandwidth"), (tiers.AI, "16 bit", "memory"))
+        for one in ladder
+    ]  # fmt: skip
+    held = [
+        (name, ", ".join(f"`{column}`" for column in columns), _percent(matrices.matrix(name, devices).total))
+        for name, columns in matrices.MATRICES.items()
+    ]
+    errors = [
+        (fields.title(one.quantity), one.method, "architecture" if one.new else "device", one.n,
+         *map(_percent, (one.median, one.p90, one.coverage.value)))
+        for one in impute.evaluate(devices) if one.rank == 0
+    ]  # fmt: skip
+    made = [
+        (fields.title(name), len(found), *(_percent(np.expm1(np.quantile(abs(found), q))) for q in (0.5, 0.9)))
+        for name, found in synthetic.leave_one_out(devices).items()
+    ]
+    parts = ["# Derived from the catalogue", HARDWARE.format(dtypes=", ".join(DTYPES))]
+    parts.append(_table(("metric", "formula", "unit", "better", "source"), rows))
+    parts += ["## Tiers", TIERS, _table(("tier", "at least", "and at least"), ladders)]
+    parts += ["## Matrices", MATRICES, _table(("matrix", "columns", "stated"), held)]
+    heads = ("value", "method", "left out", "devices", "median error", "90th percentile", "covered")
+    parts += ["## Guesses", GUESSES, _table(heads, errors)]
+    parts += ["## Synthetic devices", SYNTHETIC, _table(("value", "devices", "median error", "90th percentile"), made)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _table(heads: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    return "\n".join([*lines, *(f"| {' | '.join(str(cell) for cell in row)} |" for row in rows)])
 
 
 def python() -> str:
