@@ -29,6 +29,8 @@ to the median on rows of H100 and H200, without the newer devices, and rounded."
 EXPERTS, SPREAD = 0.7, 0.5
 """Share of the bandwidth where experts are read, and where 4-bit experts are first spread to 16 bits. Kernels
 measured alone on H100 and H200 (moe_perf) reach 0.5 to 0.65, and 0.3 to 0.5."""
+PROMPT = 0.6
+"""Share of the peak rate that products of whole prompts reach."""
 LINK = 0.35
 """Share of the link's rate that an exchange reaches."""
 ALPHA = 9e-6
@@ -54,11 +56,10 @@ SLOWEST_LINK = 32e9
 
 @dataclass(frozen=True, kw_only=True)
 class Pass:
-    """Seconds of one pass of each row, and what they are made of; shape (rows,). The parts overlap, so that the
-    total, which takes the longer of arithmetic and reading of each kernel, is less than their sum."""
+    """Seconds of one pass of each row, shape (rows,), as parts that add up: each kernel is told as what bounds it."""
 
     reading: Floats
-    """Of everything from memory."""
+    """Of weights and activations."""
     cache: Floats
     experts: Floats
     compute: Floats
@@ -66,7 +67,13 @@ class Pass:
     latency: Floats
     """Of the exchanges, whatever their size."""
     exchange: Floats
-    total: Floats
+
+    @property
+    def total(self) -> Floats:
+        return np.sum([getattr(self, name) for name in PARTS], axis=0)
+
+
+PARTS = ("reading", "cache", "experts", "compute", "launch", "latency", "exchange")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +85,8 @@ class Load:
     """s of one pass of one prompt (of each data-parallel group)."""
     prompt: Floats
     """s of the pool's time that a prompt takes, several in one pass where they are short."""
-    stolen: Floats
-    """s that other prompts add to each token of an answer; 0 where prompts have devices of their own."""
+    share: Floats
+    """Prompts that come in between two tokens of an answer; 0 where prompts have devices of their own."""
     host: Floats
     running: Floats
     """Sequences that a worker holds at a time: as many as are kept in flight, unless the cache is full before."""
@@ -89,16 +96,11 @@ class Load:
     """B of all weights."""
     shapes: tuple[LLM, ...]
 
-    @property
-    def per_token(self) -> Floats:
-        return self.decode.total + self.host + self.stolen
-
     @classmethod
     def of(cls, columns: Columns, specs: Specs) -> Load:
         """`columns`: llm, weights, engine, served; isl, osl, concurrency, workers, tensor, data, devices, and the
         last four again with `prefill_` for the devices that read prompts."""
         isl, osl, data, prefill = (columns[name] for name in ("isl", "osl", "data", "prefill_data"))
-        aggregated = columns["served"] == "agg"
         one = np.ones(len(isl))
         shapes = tuple(shape_of(a, b) for a, b in zip(columns["llm"], columns["weights"], strict=True))
         weights = np.array([shape.weight_bytes for shape in shapes])
@@ -109,55 +111,61 @@ class Load:
         copies = np.maximum(columns["tensor"] / heads, 1.0)
         free = ROOM * specs.memory * columns["devices"] - weights
         room = free / (kept * np.where(eight, 0.5, 1.0) * copies)
-        asked = columns["concurrency"] / columns["workers"]
-        running = np.minimum(asked, np.maximum(room, 1.0))
+        running = np.minimum(columns["concurrency"] / columns["workers"], np.maximum(room, 1.0))
         where = (columns["tensor"], data)
         decode = step(columns, specs, sequences=running, tokens=one, context=context, where=where)
         where = (columns["prefill_tensor"], prefill)
         first = step(columns, specs, sequences=prefill, tokens=isl, context=0 * one, where=where)
         many = np.clip(BUDGET / isl, 1.0, np.maximum(running / data, 1.0)) * prefill
         together = step(columns, specs, sequences=many, tokens=isl, context=0 * one, where=where)
-        prompt = together.total / many
         return cls(
-            decode=decode, single=first.total, prompt=prompt, stolen=np.where(aggregated, running / osl * prompt, 0.0),
-            host=by_engine(HOST, columns), running=running, room=room, weights=weights, shapes=shapes,
+            decode=decode, single=first.total, prompt=together.total / many,
+            share=np.where(columns["served"] == "agg", running / osl, 0.0), host=by_engine(HOST, columns),
+            running=running, room=room, weights=weights, shapes=shapes,
         )  # fmt: skip
+
+    @property
+    def stolen(self) -> Floats:
+        """s that other prompts add to each token of an answer."""
+        return self.share * self.prompt
+
+    @property
+    def per_token(self) -> Floats:
+        return self.decode.total + self.host + self.stolen
 
 
 def step(
     columns: Columns, specs: Specs, *, sequences: Floats, tokens: Floats, context: Floats, where: tuple[Floats, Floats]
 ) -> Pass:
     """One pass of `tokens` new tokens for each of `sequences`, on `where` = (tensor, data) parallel devices."""
-    names = ("reading", "cache", "experts", "compute", "launch", "latency", "exchange", "total")
-    made = {name: np.zeros(len(sequences)) for name in names}
+    made = {name: np.zeros(len(sequences)) for name in PARTS}
     models = np.array([f"{a}|{b}" for a, b in zip(columns["llm"], columns["weights"], strict=True)])
     kernel, cached = by_engine(KERNEL, columns), by_engine(CACHE, columns)
     for model in np.unique(models):
         of = np.flatnonzero(models == model)
         shape, own = shape_of(*model.split("|")), specs.take(of)
         b, t, c, tp, dp = (x[of] for x in (sequences, tokens, context, *where))
+        reached = np.where(t > 1, PROMPT, COMPUTE)
         for part in passes(shape, b, t, c, tensor=tp, data=dp):
             rate, native = _rate(own, part.dtype)
-            compute = part.times * part.flops / (COMPUTE * rate)
+            compute = part.times * part.flops / (reached * rate)
             reach = np.where(native, EXPERTS, SPREAD) if part.name == "experts" else BANDWIDTH
             reading = part.times * part.bytes / (reach * own.bandwidth)
             if part.name == "attention":
                 reading = reading * cached[of]
-            if part.name in ("attention", "state"):
-                made["cache"][of] += reading
-            elif part.name == "experts":
-                made["experts"][of] += reading
-            launch = part.times * kernels(part.name, shape) * kernel[of]
-            made["reading"][of] += reading
-            made["compute"][of] += compute
-            made["launch"][of] += launch
-            made["total"][of] += np.maximum(compute, reading) + launch
+            into = (
+                "cache" if part.name in ("attention", "state") else "experts" if part.name == "experts" else "reading"
+            )
+            made["compute"][of] += np.where(compute > reading, compute, 0.0)
+            made[into][of] += np.where(compute > reading, 0.0, reading)
+            made["launch"][of] += part.times * kernels(part.name, shape) * kernel[of]
         group, rounds = tp * dp, shape.layers + shape.feed_layers
         link = np.where(np.isnan(own.link), np.where(np.isnan(own.host_link), SLOWEST_LINK, own.host_link), own.link)
         size = 4.0 * shape.hidden * t * b / dp * (group - 1) / group  # a ring sends and receives each number once
         made["latency"][of] = np.where(group > 1, rounds * ALPHA, 0.0)
         made["exchange"][of] = np.where(group > 1, rounds * size / (LINK * link), 0.0)
-    made["total"] += made["latency"] + made["exchange"]
+        unknown = np.isnan(own.bandwidth) | np.isnan(own.rate("bf16"))
+        made["reading"][of] = np.where(unknown, np.nan, made["reading"][of])
     return Pass(**made)
 
 

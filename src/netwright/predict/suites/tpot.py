@@ -7,12 +7,13 @@ that come in between. The learner sees what the step is made of.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from netwright.predict.engine import Load
+from netwright.predict.engine import BANDWIDTH, COMPUTE, EXPERTS, Load
 from netwright.predict.suites import serving
-from netwright.predict.table import Columns, Described, Specs
+from netwright.predict.table import Columns, Described, Floats, Specs
 
 NAME = "tpot"
 QUANTITY = "time_per_output_token"
@@ -27,11 +28,12 @@ def read(folder: Path) -> tuple[Columns, dict[str, int]]:
 
 def describe(columns: Columns, specs: Specs) -> Described:
     load = Load.of(columns, specs)
-    total, step = load.per_token, load.decode
+    total, made = load.per_token, load.decode
     shares = {
-        "share of reading": step.reading, "share of cache": step.cache, "share of experts": step.experts,
-        "share of arithmetic": step.compute, "share of launches": step.launch, "share of latency": step.latency,
-        "share of exchange": step.exchange, "share of host": load.host, "share of prompts": load.stolen,
+        "share of reading": made.reading + made.cache + made.experts, "share of cache": made.cache,
+        "share of experts": made.experts, "share of arithmetic": made.compute,
+        "share of launches": made.launch, "share of latency": made.latency, "share of exchange": made.exchange,
+        "share of host": load.host, "share of prompts": load.stolen,
     }  # fmt: skip
     features = {name: seconds / total for name, seconds in shares.items()}
     experts = np.array([shape.top_k / shape.experts if shape.experts else 1.0 for shape in load.shapes])
@@ -44,7 +46,14 @@ def describe(columns: Columns, specs: Specs) -> Described:
     )  # fmt: skip
 
 
-def hopper_to_blackwell(columns: Columns, specs: Specs) -> tuple[np.ndarray, np.ndarray]:
+def roofline(columns: Columns, specs: Specs) -> Floats:
+    """Log of the time that weights, cache and arithmetic of a step take at the peaks."""
+    made = Load.of(columns, specs).decode
+    found: Floats = np.log((made.reading + made.cache) * BANDWIDTH + made.experts * EXPERTS + made.compute * COMPUTE)
+    return found
+
+
+def hopper_to_blackwell(columns: Columns, specs: Specs) -> tuple[Any, Any]:
     """Learn from H100 and H200, judge on every Blackwell."""
     architecture = specs.architecture.astype(str)
     return architecture == "Hopper", np.char.startswith(architecture, "Blackwell")
