@@ -89,6 +89,14 @@ def ratio(a: ArrayLike, b: ArrayLike, level: float = 0.95, seed: int = 0) -> Int
     return bootstrap(_observations(a) / _observations(b), np.median, level, seed=seed)
 
 
+def weighted_median(values: ArrayLike, weights: ArrayLike) -> float:
+    """The least value below or at which half of the weight lies."""
+    x = _observations(values)
+    order = np.argsort(x, kind="stable")
+    reached = np.cumsum(np.asarray(weights, dtype=np.float64)[order])
+    return float(x[order][np.searchsorted(reached, reached[-1] / 2)])
+
+
 def conformal(errors: ArrayLike, level: float) -> float:
     """What a new absolute error stays below with probability `level`, if it is exchangeable with these.
 

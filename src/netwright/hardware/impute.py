@@ -5,14 +5,14 @@
     evaluate(catalog.all())          # the cross-validated error of every method, and the interval's coverage
 
 Three kinds of method compete for each quantity, and of those that can answer for a device the one with the
-least cross-validated error is used: the median
-of the architecture; a scaling factor, the median ratio to another of the device's values within the
-architecture; a regression on the logarithms of rate, bandwidth and memory and on the year, with a partially
-pooled effect of the architecture. Each falls back on the maker's devices, then on all. Where others of the
-architecture state the quantity, a method is judged with one device left out; elsewhere with each architecture
-left out whole. The interval is the conformal quantile of those errors (Vovk et al. 2005). A guess never replaces
-a stated value and is written to `imputed_values` alone. This file does not know why a value is missing: a rate
-of 16 or 8 bits, which some chips do not have at all, is guessed only where three of its architecture state it.
+least cross-validated error is used: the median of the architecture, in which the nearest devices weigh most; a
+scaling factor, such a median of the ratio to another of the device's values; a regression on the logarithms of
+rate, bandwidth and memory and on the year, with a partially pooled effect of the architecture. Each falls back on
+the maker's devices, then on all. Where others of the architecture state the quantity, a method is judged with one
+device left out; elsewhere with each architecture left out whole. The interval is the conformal quantile of those
+errors (Vovk et al. 2005). A guess never replaces a stated value and is written to `imputed_values` alone. This file
+does not know why a value is missing: a rate of 16 or 8 bits, which some chips do not have at all, is guessed only
+where three of its architecture state it.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ MAY_NOT_BE = ("rates.fp16", "rates.int8", "rates.fp8")
 """Rates that a chip may not have at all: guessed only where `LEAST_KIN` of its architecture state them."""
 LEAST_KIN = 3
 
+NEAREST = 1e-3
+"""Squared distance in natural logarithms (3 %) below which a neighbour weighs no more."""
 JUDGED = 400
 """Devices that a method is tried on, evenly over the catalogue; leaving out each of 2,000 would take a minute."""
 
@@ -228,13 +230,20 @@ def _scaling(quantity: str, other: str) -> Method:
 
 
 def _kin_median(table: _Table, values: Floats, known: NDArray[np.intp], rows: NDArray[np.intp]) -> Floats:
-    """For each row the median over its architecture, else over its maker's devices, else over all."""
+    """For each row the median over its architecture, else its maker's devices, else all, the nearest weighing most.
+
+    A weight is the inverse squared distance in logarithms of bandwidth and memory (Shepard 1968): it tells the
+    large chip of an architecture from the small ones, whose units differ.
+    """
     found = np.full(len(rows), np.nan)
+    place = np.column_stack([table.values["bandwidth"], table.values["memory"]])
     for at, row in enumerate(rows):
         for kin in (table.architecture[known] == table.architecture[row],
                     table.manufacturer[known] == table.manufacturer[row], np.ones(len(known), bool)):  # fmt: skip
             if kin.any() and (table.architecture[row] or not kin.all()):
-                found[at] = np.median(values[known[kin]])
+                own = known[kin]
+                distance = ((place[own] - place[row]) ** 2).sum(axis=1)
+                found[at] = stats.weighted_median(values[own], 1 / np.maximum(distance, NEAREST))
                 break
     return found
 

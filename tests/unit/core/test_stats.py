@@ -100,3 +100,17 @@ def test_what_is_no_share_is_refused(successes, n):
 def test_a_share_at_the_end_has_an_interval_inside(successes, low, high):
     found = stats.proportion(successes, 10_000)
     assert (found.low, found.high) == (pytest.approx(low, abs=1e-5), pytest.approx(high, abs=1e-5))
+
+
+def test_a_weighted_median_is_where_half_the_weight_lies():
+    assert stats.weighted_median([3.0, 1.0, 2.0], [1, 1, 1]) == 2.0
+    assert stats.weighted_median([3.0, 1.0, 2.0], [5, 1, 1]) == 3.0
+    assert stats.weighted_median([7.0], [0.1]) == 7.0
+
+
+def test_a_conformal_limit_holds_what_it_says():
+    random = np.random.default_rng(0)
+    held = [abs(random.standard_normal()) <= stats.conformal(abs(random.standard_normal(30)), 0.9) for _ in range(2000)]
+    assert 0.88 <= np.mean(held) <= 0.94
+    assert stats.conformal([1.0] * 8, 0.9) == np.inf
+    assert stats.conformal(range(1, 10), 0.9) == 9.0
