@@ -31,11 +31,12 @@ def predictor(name):
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8"])
 def test_latency_and_throughput_with_intervals(name, device, dtype):
     work = NET.at_dtype(dtype)
-    latency, throughput = predictor(name).predict(work, device)
+    latency, throughput = predictor(name).predict(work, device)[:2]
     assert (latency.quantity, throughput.quantity) == ("latency", "throughput")
     for one in (latency, throughput):
         assert one.source == "predicted"
         assert 0 < one.low < one.value < one.high
+        assert one.conditions["method"]
         assert one.workload == work.digest
         assert one.device == device.name
         assert one.conditions["batch"] == 8

@@ -50,7 +50,7 @@ class Config:
     """Largest loss of accuracy against the trained network, as a fraction."""
     devices: tuple[str, ...] = ()
     """Names in the hardware catalogue; see `netwright hardware list`."""
-    predictor: Literal["roofline"] = "roofline"
+    predictor: Literal["learned", "roofline"] = "learned"
     batches: Annotated[tuple[int, ...], Range(1, 1_000_000)] = (1,)
     """Batch sizes of the predictions."""
     where: Where = "here"
@@ -180,7 +180,7 @@ def predict(candidates: Sequence[Candidate], devices: Sequence[Device], config: 
         work = workload.read(candidate.artifact.folder).at_batch(batch)
         row = {"device": device.name, "precision": precision, "batch": batch, "measurements": [], "refused": None}
         try:
-            row["measurements"] = predictor.predict(work, device)
+            row["measurements"] = predictor.predict(work, device)[:2]
         except UserError as refusal:
             row["refused"] = str(refusal)
         rows.append(row)

@@ -178,7 +178,7 @@ def test_the_verbs_find_what_the_study_made(place, capsys):
         ('study.objectives=["accuracy", "latency", "latency"]', "each once"),
         ("study.max_drop=2", "a number 0 to 1"),
         ("study.batches=[]", "one or more"),
-        ("study.predictor=crystal-ball", "allowed: roofline"),
+        ("study.predictor=crystal-ball", "allowed: learned, roofline"),
         ("bench.batch=[]", "one or more"),
         ("bench.batch=[4, 4]", "each once"),
         ("train.batch=2000", "at most the 1000 training examples"),
