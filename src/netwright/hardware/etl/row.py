@@ -17,6 +17,8 @@ from netwright.hardware.device import DTYPES
 from netwright.hardware.layers import Origin
 
 Value = float | int | str | datetime.date
+Fault = tuple[str, str, str | None]
+"""A value's name, why it is not believed, and the name of the value that it is instead, if any."""
 
 CHIP = (
     "units", "lanes", "matrix_units", "base_clock", "clock", "cache", "power", "die_area", "transistors",

