@@ -3,6 +3,8 @@
 SUITES = {
     "gemm": "netwright.predict.suites.gemm",
     "context_attention": "netwright.predict.suites.context_attention",
+    "moe": "netwright.predict.suites.moe",
+    "generation_attention": "netwright.predict.suites.generation_attention",
     "timm": "netwright.predict.suites.timm",
     "tpot": "netwright.predict.suites.tpot",
     "ttft": "netwright.predict.suites.ttft",

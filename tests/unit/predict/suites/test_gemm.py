@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
+from chips import DEVICES, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,17 +12,6 @@ from netwright.hardware.device import Device
 from netwright.predict import physics
 from netwright.predict.suites import gemm, kernels
 from netwright.predict.table import Columns, Specs
-
-CHIP = Device(
-    name="Maker Chip", manufacturer="Maker", kind="gpu", architecture="One", bandwidth=2e12, memory=8e10, power=400,
-    units=100, clock=1.5e9, cache=4e7, rates={"bf16": 3e14, "int8": 6e14},
-)  # fmt: skip
-FAST = Device(
-    name="Maker Chip 2", manufacturer="Maker", kind="gpu", architecture="Two", bandwidth=4e12, memory=8e10, power=800,
-    units=100, clock=1.5e9, cache=4e7, rates={"bf16": 6e14, "fp8": 1.2e15},
-)  # fmt: skip
-BARE = Device(name="Bare", manufacturer="Other", kind="gpu", bandwidth=1e12, memory=1e10, rates={"fp32": 2e13})
-DEVICES = {"chip": CHIP, "fast": FAST, "bare": BARE}
 
 
 def questions(
@@ -38,12 +27,6 @@ def seconds(columns: Columns) -> np.ndarray:
     return np.exp(gemm.describe(columns, Specs.of(columns["device"], DEVICES)).base)
 
 
-def write(folder: Path, rows: list[dict[str, object]]) -> Path:
-    (folder / "kernels").mkdir()
-    pd.DataFrame(rows).to_parquet(folder / "kernels" / "gemm_perf.parquet")
-    return folder
-
-
 ROW = {"system": "chip", "engine": "new", "kernel_source": "k", "gemm_dtype": "fp8", "m": 1, "n": 64, "k": 64,
        "latency": 0.002, "unheard_of": 3}  # fmt: skip
 
@@ -57,7 +40,7 @@ def test_rows_are_read_in_seconds_and_broken_ones_counted_by_reason(tmp_path: Pa
         {"gemm_dtype": "fp3"},
         {"system": None},
     ]
-    columns, refused = gemm.read(write(tmp_path, [ROW, *(ROW | b for b in broken)]))
+    columns, refused = gemm.read(write(tmp_path, "gemm", [ROW, *(ROW | b for b in broken)]))
     assert columns["value"].tolist() == [2e-6]
     assert columns["work"].tolist() == ["fp8|1|64|64"]
     assert refused == {"no time above zero": 3, "m is not above zero": 1, "format fp3 is unknown": 1, "no device": 1}
@@ -71,7 +54,7 @@ def test_a_folder_without_the_file_has_no_rows(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_table_is_counted_and_one_without_a_column_too(tmp_path: Path) -> None:
-    folder = write(tmp_path, [{k: v for k, v in ROW.items() if k != "n"}] * 3)
+    folder = write(tmp_path, "gemm", [{k: v for k, v in ROW.items() if k != "n"}] * 3)
     (folder / "kernels" / "more").mkdir()
     (folder / "kernels" / "more" / "gemm_perf.parquet").write_bytes(b"no parquet")
     columns, refused = gemm.read(folder)
@@ -82,7 +65,7 @@ def test_a_file_that_is_no_table_is_counted_and_one_without_a_column_too(tmp_pat
 
 def test_optional_columns_may_be_missing(tmp_path: Path) -> None:
     columns, refused = gemm.read(
-        write(tmp_path, [{k: v for k, v in ROW.items() if k not in ("engine", "kernel_source")}])
+        write(tmp_path, "gemm", [{k: v for k, v in ROW.items() if k not in ("engine", "kernel_source")}])
     )
     assert not refused
     assert columns["engine"].tolist() == [""]

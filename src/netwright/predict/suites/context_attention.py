@@ -1,0 +1,18 @@
+"""Attention of whole prompts (prefill), as in kernels/context_attention_perf.parquet. See attention.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from netwright.predict.suites import attention
+from netwright.predict.table import Columns
+
+NAME = "context_attention"
+QUANTITY = "latency"
+REGIMES = ("launches", "arithmetic / memory", "log time")
+PARAMS = {"num_iterations": 250, "num_leaves": 20, "min_data_in_leaf": 80}
+describe = attention.describe
+
+
+def read(folder: Path) -> tuple[Columns, dict[str, int]]:
+    return attention.read(folder, NAME)
