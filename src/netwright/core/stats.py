@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,14 +97,23 @@ def weighted_median(values: ArrayLike, weights: ArrayLike) -> float:
     return float(x[order][np.searchsorted(reached, reached[-1] / 2)])
 
 
-def conformal(errors: ArrayLike, level: float) -> float:
+def conformal(errors: ArrayLike, level: float, groups: Sequence[object] | None = None) -> float:
     """What a new absolute error stays below with probability `level`, if it is exchangeable with these.
 
     The split-conformal quantile (Vovk et al. 2005): the ceil((n + 1) level)-th smallest; infinite where n is too few.
+    With `groups`, one for each error, what is new is of a group that is new: all groups weigh the same, and
+    their number counts (Dunn et al. 2022).
     """
-    x = np.sort(np.asarray(errors, dtype=np.float64))
-    rank = math.ceil((len(x) + 1) * level)
-    return float(x[rank - 1]) if rank <= len(x) else math.inf
+    x = np.asarray(errors, dtype=np.float64)
+    order = np.argsort(x, kind="stable")
+    if groups is None:
+        weights, n = np.ones(len(x)), len(x)
+    else:
+        members = [groups.index(one) for one in groups]
+        sizes = np.bincount(members, minlength=len(x))
+        weights, n = 1.0 / sizes[members], int((sizes > 0).sum())
+    rank = np.searchsorted(np.cumsum(weights[order]), (n + 1) * level - 1e-9)
+    return float(x[order][rank]) if rank < len(x) else math.inf
 
 
 def false_difference_rate(draw: Callable[[int], tuple[ArrayLike, ArrayLike]], trials: int = 100) -> Interval:

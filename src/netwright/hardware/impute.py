@@ -129,8 +129,8 @@ def impute(devices: Sequence[Device], only: str | None = None, level: float = LE
             if quantity in MAY_NOT_BE:
                 rows = wanted[kin >= LEAST_KIN] if not new else rows[:0]
             left = "left out whole" if new else "known"
-            for method, errors, _ in _ranked(table, quantity, known, new):
-                spread = stats.conformal(np.abs(errors), level)
+            for method, errors, kin_of in _ranked(table, quantity, known, new):
+                spread = _spread(errors, kin_of, level, new)
                 if not len(rows) or math.exp(min(spread, 99)) > WIDEST:
                     continue
                 guesses = _methods(quantity)[method](table, known, rows)
@@ -175,7 +175,7 @@ def evaluate(devices: Sequence[Device], level: float = LEVEL) -> list[Error]:
         for new in (False, True):
             for rank, (method, errors, kin) in enumerate(_ranked(table, quantity, known, new)):
                 size = np.abs(errors)
-                limits = {one: stats.conformal(size[kin != one], level) for one in np.unique(kin)}
+                limits = {one: _spread(size[kin != one], kin[kin != one], level, new) for one in np.unique(kin)}
                 held = sum(one <= limits[mine] for one, mine in zip(size, kin, strict=True))
                 median, p90 = np.expm1(np.quantile(size, [0.5, 0.9])).tolist()
                 share = stats.proportion(held, len(size))
@@ -201,6 +201,11 @@ def _ranked(table: _Table, quantity: str, known: NDArray[np.intp], new: bool) ->
         if len(judged) >= LEAST_ROWS:
             found.append((name, errors[np.isfinite(errors)], judged))
     return sorted(found, key=lambda one: float(np.mean(np.minimum(np.abs(one[1]), 1.0))))
+
+
+def _spread(errors: Floats, kin: Texts, level: float, new: bool) -> float:
+    """Half the interval on the logarithmic scale; for a new architecture, all architectures weigh the same."""
+    return stats.conformal(np.abs(errors), level, kin.tolist() if new else None)
 
 
 def _kin(table: _Table, known: NDArray[np.intp], at: int | np.intp) -> int:

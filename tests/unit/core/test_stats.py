@@ -114,3 +114,11 @@ def test_a_conformal_limit_holds_what_it_says():
     assert 0.88 <= np.mean(held) <= 0.94
     assert stats.conformal([1.0] * 8, 0.9) == np.inf
     assert stats.conformal(range(1, 10), 0.9) == 9.0
+
+
+def test_groups_weigh_the_same_in_a_conformal_limit():
+    errors = [0.1] * 90 + [1.0 + at for at in range(9)]
+    assert stats.conformal(errors, 0.9) == 0.1
+    assert stats.conformal(errors, 0.9, ["large"] * 90 + [f"small {at}" for at in range(9)]) == 9.0
+    assert stats.conformal(errors, 0.9, ["large"] * 99) == np.inf
+    assert stats.conformal(range(20), 0.9, [f"own {at}" for at in range(20)]) == stats.conformal(range(20), 0.9)

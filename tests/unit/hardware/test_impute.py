@@ -9,19 +9,19 @@ from netwright.hardware import impute
 from netwright.hardware.device import Device
 
 
-def cards(noise: float = 0.05, seed: int = 0) -> list[Device]:
-    """Four architectures of ten cards: 16 bits is 8 times fp32 (4 in the oldest), power goes with the rate."""
+def cards(noise: float = 0.05, seed: int = 0, more: int = 0) -> list[Device]:
+    """Four architectures and `more` of ten cards: 16 bits is 8 times fp32 (4 in the oldest), power goes with units."""
     random = np.random.default_rng(seed)
     made = []
-    for at, architecture in enumerate(("Old", "Middle", "New", "Newest")):
+    for at, architecture in enumerate(("Old", "Middle", "New", "Newest", *(f"Other {at}" for at in range(more)))):
         for units in range(20, 120, 10):
             fp32 = units * 128 * 2 * 1.5e9 * float(np.exp(noise * random.standard_normal()))
             made.append(
                 Device(
                     name=f"{architecture} {units}", manufacturer="X", kind="gpu", architecture=architecture,
                     rates={"fp32": fp32, "fp16": fp32 * (4 if at == 0 else 8), "int8": fp32 * 16},
-                    bandwidth=units * 1e10, memory=units * 2e8, units=units, year=2016 + 2 * at,
-                    power=units * (4 - 0.5 * at) * float(np.exp(noise * random.standard_normal())),
+                    bandwidth=units * 1e10, memory=units * 2e8, units=units, year=2016 + 2 * min(at, 3),
+                    power=units * (4 - 0.5 * min(at, 3)) * float(np.exp(noise * random.standard_normal())),
                 )
             )  # fmt: skip
     return made
@@ -44,7 +44,7 @@ def test_a_scaling_factor_of_the_architecture_is_found():
 
 
 def test_power_of_an_architecture_that_no_one_states_is_a_regression_with_a_wider_interval():
-    devices = cards()
+    devices = cards(more=10)
     known = [one if at % 10 else dataclasses.replace(one, power=None) for at, one in enumerate(devices)]
     unknown = [dataclasses.replace(one, power=None) if one.architecture == "Newest" else one for one in devices]
     kin = next(one for one in impute.impute(known) if one.quantity == "power" and one.device == "Middle 20")
@@ -53,6 +53,11 @@ def test_power_of_an_architecture_that_no_one_states_is_a_regression_with_a_wide
     assert new.low < truth < new.high
     assert new.high / new.low > kin.high / kin.low
     assert "left out whole" in new.note
+
+
+def test_from_few_architectures_nothing_is_said_of_another():
+    devices = [dataclasses.replace(one, power=None) if one.architecture == "Newest" else one for one in cards()]
+    assert [one for one in impute.impute(devices) if one.quantity == "power"] == []
 
 
 def test_intervals_cover_what_they_say():
