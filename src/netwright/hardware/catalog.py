@@ -66,7 +66,7 @@ def find(name: str, runs: Path = RUNS) -> Device:
     key = names.key(name) if found is None else names.device_key(found.manufacturer, found.name)
     for imported_name, maker, kind, stated in layers.imported(runs, key).values():
         if isinstance(found, Device):
-            return layers.merge(found, stated)
+            return _filled(found, stated)
         found = layers.device(imported_name, maker, kind, stated)
     if isinstance(found, Incomplete):
         allowed = f"it is known, but no source here states its {' and '.join(found.lacks)}"
@@ -125,15 +125,26 @@ def _curated() -> Index:
         for name in _names(device):
             exact[names.plain(name)] = device
             keys.setdefault(names.key(name), device)
+    for row, device in _told().items():  # what Epoch AI calls them
+        exact.setdefault(names.plain(row), device)
     return exact, keys
+
+
+def _told() -> dict[str, Device]:
+    """Name of a row of Epoch AI's table -> the first curated device with values of it."""
+    rows: dict[str, Device] = {}
+    for device in load():
+        for source in device.sources:
+            for row in source.where.split(", row ")[1:]:
+                rows.setdefault(row, device)
+    return rows
 
 
 @functools.cache
 def _epoch() -> Index:
     """The rows of Epoch AI's table that no curated device is made of."""
     exact, keys = _curated()
-    told = {row for device in load() for source in device.sources for row in source.where.split(", row ")[1:]}
-    left = [row for row in layers.epoch() if not any(row.name.endswith(name) for name in told)]
+    left = [row for row in layers.epoch() if not any(row.name.endswith(name) for name in _told())]
     left = [row for row in left if names.plain(row.name) not in exact and names.key(row.name) not in keys]
     newest: Index = {}, {}
     for row in left:
@@ -150,7 +161,7 @@ def _everything(runs: Path) -> tuple[tuple[Device, ...], tuple[Incomplete, ...]]
     for key, (name, maker, kind, stated) in layers.imported(runs).items():
         known = rows.get(key)
         if isinstance(known, Device):
-            rows[key] = layers.merge(known, stated)
+            rows[key] = _filled(known, stated)
         else:
             rows[key] = layers.device(name, maker, kind, stated)
     found = tuple(rows.values())
@@ -158,6 +169,17 @@ def _everything(runs: Path) -> tuple[tuple[Device, ...], tuple[Incomplete, ...]]
         tuple(row for row in found if isinstance(row, Device)),
         tuple(row for row in found if isinstance(row, Incomplete)),
     )
+
+
+def _filled(device: Device, stated: layers.Stated) -> Device:
+    """A device that ships with what imports know besides.
+
+    What a curated device lacks was left out on purpose (the die of the MI250X is one of two, in every list), so
+    that only a table of one's own may add to it.
+    """
+    if any(device is curated for curated in load()):
+        stated = {field: pair for field, pair in stated.items() if pair[1].priority <= layers.OWN}
+    return layers.merge(device, stated)
 
 
 def _nearest(wrong: str, runs: Path) -> str:

@@ -9,6 +9,7 @@ counts; where a device has none, that of vector units (fp32 and fp64: always the
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import functools
 import os
@@ -36,6 +37,8 @@ class Origin:
     where: str
     date: str
     licence: str
+    priority: int = 0
+    """Of an imported source: the smaller, the more it is believed."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,10 @@ def stated(device: Device) -> Stated:
     return found
 
 
+OWN = 25
+"""The last priority of what a person states on purpose: a table of one's own, system files."""
+
+
 def merge(first: Device, second: Stated) -> Device:
     """The first device, with what it lacks from other sources; of a rate that it has, nothing else is taken."""
     own = stated(first)
@@ -115,7 +122,7 @@ def merge(first: Device, second: Stated) -> Device:
     about = {"aliases": first.aliases, "note": first.note}
     merged = device(first.name, first.manufacturer, first.kind, rest | own, **about)
     assert isinstance(merged, Device)
-    return merged
+    return first if dataclasses.replace(merged, sources=first.sources) == first else merged
 
 
 @functools.cache
@@ -181,7 +188,7 @@ Query = Callable[[str, Mapping[str, Any]], Sequence[tuple[Any, ...]]]
 _CHIP = (
     "units", "clock", "cache", "power", "die_area", "transistors", "link", "host_link", "network", "matrix_units",
 "chip")  # fmt: skip
-_SOURCE = "s.title, s.address, s.date, s.licence"
+_SOURCE = "s.title, s.address, s.date, s.licence, s.priority"
 _BEST = "JOIN sources s ON s.id = t.source_id {where} ORDER BY s.priority, s.key"
 
 
@@ -205,10 +212,10 @@ def _devices(query: Query, key: str | None) -> dict[str, tuple[str, str, str, St
     chip = f"""SELECT t.device_id, {_SOURCE}, t.released, a.name, p.node, {", ".join(f"t.{c}" for c in _CHIP)}
         FROM chip_specs t LEFT JOIN architectures a ON a.id = t.architecture_id
         LEFT JOIN processes p ON p.id = t.process_id {best}"""
-    for device_id, title, address, date, licence, released, *values in query(chip, {}):
+    for device_id, title, address, date, licence, priority, released, *values in query(chip, {}):
         row = dict(zip(("architecture", "process", *_CHIP), values, strict=True))
         row["year"] = int(str(released)[:4]) if released is not None else None
-        _add(stated[device_id], row, (title, address, date, licence))
+        _add(stated[device_id], row, (title, address, date, licence, priority))
     for device_id, *said, memory, bandwidth in query(
         f"SELECT t.device_id, {_SOURCE}, t.capacity, t.bandwidth FROM memory_specs t {best}", {}
     ):
@@ -241,8 +248,8 @@ def _compute(name: str, stated: Stated) -> None:
 
 
 def _add(to: Stated, values: Mapping[str, Any], said: Sequence[Any]) -> None:
-    title, address, date, licence = said
-    origin = Origin(f"{title}, {address}", str(date or ""), licence)
+    title, address, date, licence, priority = said
+    origin = Origin(f"{title}, {address}", str(date or ""), licence, priority)
     for field, value in values.items():
         if value is not None:
             to.setdefault(field, (value, origin))

