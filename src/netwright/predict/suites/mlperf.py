@@ -3,9 +3,9 @@
     columns, refused = read(Path("data/hardware"))            # mlperf/*.csv.gz
     columns = columns_of("bert-99", device="l40s", version=4.1)
 
-Each task takes operations, bytes and a fixed time for an item (`mlperf_tasks.toml`: fitted, beside what the
-published network does); the device does the operations at the highest rate that the task's accuracy allows and its
-power sustains. Rows keep what MLCommons asks to be cited. Left out, with the reason: the open division, reference
+Each task takes operations, bytes and a fixed time for an item, with all losses inside, which are fitted to results;
+the device does the operations at the highest rate that the task's accuracy allows (mlperf_tasks.toml) and its power
+sustains. Rows keep what MLCommons asks to be cited. Left out, with the reason: the open division, reference
 implementations, slices and virtual devices, CPUs, and results in watts. This file does not know a submission's
 software beyond its round, and what it predicts is a prediction, not an MLPerf result (MLPerf is a trademark of
 MLCommons).
@@ -17,7 +17,7 @@ import functools
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netwright.core import recipe
+from netwright.predict.suites import nonnegative
 from netwright.predict.table import Columns, Described, Floats, Specs, Texts
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ QUANTITY = "throughput"
 REGIMES = ("compute_bound", "fixed")
 PARAMS = {"num_iterations": 60, "num_leaves": 6, "min_data_in_leaf": 60, "learning_rate": 0.05, "lambda_l2": 10.0}
 """Small trees: with some thirty accelerators, anything that tells them apart was learned by heart and made it worse."""
-PARTS = ("operations", "moved", "fixed")
 
 CITED = {"submitter": "Organization", "benchmark": "MlperfModel", "system": "SystemName", "round": "version"}
 CITED |= {"division": "Division", "result": "uid", "address": "url"}
@@ -57,21 +57,11 @@ _SLICE = re.compile(r"\bMIG\b|virtual|-\d+[CQ]$", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What one item takes. `operations`, `moved` (B) and `fixed` (s, on any device) are effective: fitted to results,
-    with all losses inside.
+    """`narrow` names the dtypes that its accuracy allows beside 16 bits; `since` is the year of its first round;
+    `weights` are its parameters where they fill a good part of a device's memory."""
 
-    `narrow` names the dtypes that its accuracy allows beside 16 bits; `since` is the year of its first round;
-    `published` is what the network itself does for an item, in FLOP, by `source`; `weights` are its parameters
-    where they fill a good part of a device's memory.
-    """
-
-    operations: float
-    moved: float
-    fixed: float
     narrow: tuple[str, ...]
     since: float
-    published: float | None = None
-    source: str = ""
     weights: float | None = None
 
 
@@ -114,7 +104,7 @@ def _rows(frame: pd.DataFrame, refused: Counter[str]) -> pd.DataFrame:
     device, version, count = text("accelerator_model_name"), number("version"), number("accelerators_per_node")
     count = count * number("number_of_nodes").fillna(1).clip(lower=1)
     value = number("Result") / count
-    since = text("MlperfModel").map(TOKENS_SINCE)
+    since = text("MlperfModel").map(TOKENS_SINCE).astype(float)
     work: pd.Series[str] = text("MlperfModel") + np.where(version >= since, " tokens", "")
     reasons = {
         "not of the closed division": text("Division") != "closed",
@@ -180,29 +170,60 @@ def sustained(specs: Specs) -> Floats:
     return np.nan_to_num(np.sqrt(np.minimum(1.0, watts / ENOUGH)), nan=UNKNOWN)
 
 
-def describe(columns: Columns, specs: Specs) -> Described:
-    """Physics and features of rows that hold "work", "version" and "accelerators"."""
+def fit_constants(columns: Columns, specs: Specs) -> dict[str, list[float]]:
+    """Task -> operations, bytes and seconds of an item, with all losses inside, as results tell them.
+
+    Left out are power-capped systems and, where later rounds have it too, a task's first round.
+    """
+    work, plain = columns["work"].astype(str), np.stack(parts(columns["work"], specs), axis=1)
+    free = np.array(["capped" not in mode for mode in columns["mode"]])
+    version = columns["version"].astype(float)
+    found = {}
+    for task in np.unique(work):
+        of = (work == task) & np.isfinite(plain).all(axis=1)
+        usual = of & free
+        later = usual & (version > version[usual].min(initial=np.inf))
+        kept = later if later.any() else usual if usual.any() else of
+        if not kept.any():
+            continue
+        costs = plain[kept]
+        if tasks()[task].weights:
+            # few accelerators have results, and batches are large: with a share for the bandwidth, the others
+            # told of B200 half of what it does
+            costs = costs * [1.0, 0.0, 0.0]
+        often = nonnegative.fit(costs, 1 / columns["value"][kept].astype(float), specs.names[kept])
+        found[str(task)] = [float(f"{n:.4g}") for n in often]
+    return found
+
+
+def describe(columns: Columns, specs: Specs, constants: Mapping[str, Sequence[float]] | None = None) -> Described:
+    """Physics and features of rows that hold "work", "version" and "accelerators".
+
+    Without constants, for what they need to be fitted, an item takes 1e9 operations.
+    """
     known = tasks()
+    constants = {name: [1e9, 0.0, 0.0] for name in known} if constants is None else constants
     named = columns["work"].astype(str)
-    absent = ~np.isin(named, list(known))
+    absent = ~np.isin(named, list(known)) | ~np.isin(named, list(constants))
 
     def of(what: str) -> Floats:
         values = (getattr(known[name], what) if name in known else None for name in named)
         return np.array([np.nan if value is None else float(value) for value in values])
 
-    spent = [of(what) * each for what, each in zip(PARTS, parts(columns["work"], specs), strict=True)]
-    seconds: Floats = np.sum(spent, axis=0)
+    often = np.array([constants.get(name, [np.nan] * 3) for name in named], dtype=float).reshape(-1, 3)
+    spent = often * np.stack(parts(columns["work"], specs), axis=1)
+    seconds: Floats = spent.sum(axis=1)
     year = np.array([ROUNDS.get(round(float(version), 1), max(ROUNDS.values())) for version in columns["version"]])
     with np.errstate(all="ignore"):
         features = {
-            "compute_bound": spent[0] / seconds,
-            "fixed": spent[2] / seconds,
+            "compute_bound": spent[:, 0] / seconds,
+            "fixed": spent[:, 2] / seconds,
             "task_age": np.clip(year - of("since"), 0, 3),
             "accelerators": np.log2(columns["accelerators"].astype(float)),
             "room": np.log(specs.memory / of("weights")),
         }
         base = -np.log(seconds)
-    why = np.where(absent, "a task that this version does not know", "").astype(object)
+    why = np.where(absent, "a task that was not learned", "").astype(object)
     why[~np.isfinite(base) & ~absent] = "the device states no rate for this arithmetic"
     return Described(
         base=base,

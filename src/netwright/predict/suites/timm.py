@@ -23,7 +23,7 @@ import numpy as np
 from netwright.core.workload import Workload
 from netwright.predict import structure
 from netwright.predict.suites import timm_physics as physics
-from netwright.predict.table import Columns, Described, Floats, Specs, Texts
+from netwright.predict.table import Columns, Described, Floats, Specs, Texts, take
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +32,8 @@ NAME = "timm"
 QUANTITY = "throughput"
 REGIMES = ("compute_bound", "passes", "call")
 
+FUSED_ATTENTION = 2.0
+"""PyTorch before it had none; where a mode was measured with later versions too, constants are fitted to those."""
 DTYPES = {"amp": "fp16", "fp16": "fp16", "half": "fp16", "float16": "fp16", "amp_fp16": "fp16", "fp32": "fp32"}
 DTYPES |= {"amp_bf16": "bf16", "bf16": "bf16", "bfloat16": "bf16", "amp_bfloat16": "bf16", "float32": "fp32"}
 COMPILED = re.compile("-(dynamo|inductor|compile)$")
@@ -132,11 +134,23 @@ def _structures(columns: Columns) -> Columns:
     return dict(zip(structure.FIELDS, found.T, strict=True))
 
 
-def describe(columns: Columns, specs: Specs) -> Described:
+def fit_constants(columns: Columns, specs: Specs) -> dict[str, dict[str, float]]:
+    """How often each part of a network's plain cost is paid, by mode, as measured rows tell it."""
+    young = columns["version"].astype(float) < FUSED_ATTENTION
+    old_alone = np.array([bool(young[columns["mode"] == mode].all()) for mode in columns["mode"]])
+    kept = ~young | old_alone
+    rows = take(columns, kept)
+    work = {name: rows[name].astype(float) for name in structure.FIELDS}
+    plain = physics.parts(work, rows["batch"].astype(float), rows["dtype"], specs.take(kept))
+    return physics.fit(plain, 1 / rows["value"].astype(float), rows["mode"], specs.take(kept))
+
+
+def describe(columns: Columns, specs: Specs, constants: physics.Constants = physics.USUAL) -> Described:
     """Physics and features of rows that hold structure.FIELDS, "batch", "parameters", "dtype" and "mode"."""
     work = {name: columns[name].astype(float) for name in structure.FIELDS}
     mode = columns["mode"].astype(str)
-    seconds, parts = physics.seconds(work, columns["batch"].astype(float), columns["dtype"], mode, specs)
+    plain = physics.parts(work, columns["batch"].astype(float), columns["dtype"], specs)
+    seconds, parts = physics.seconds(plain, mode, specs, constants)
     return _described(seconds, parts, work, columns, specs, mode)
 
 

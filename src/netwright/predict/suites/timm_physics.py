@@ -1,11 +1,12 @@
 """Seconds that a network takes for one item, from what it is made of and what the device can do at most.
 
-    seconds, parts = seconds(work, batch, dtypes, modes, specs)      # parts sum up to seconds
+    constants = fit(plain, seconds, modes, specs)
+    seconds, parts = seconds(plain, modes, specs, constants)         # parts sum up to seconds
 
 Products take the longer of arithmetic and memory, and move their numbers at times more than once; normalisations,
-activations and copies are passes over memory; every call takes a launch. How often each is paid (`OFTEN`) was fitted
-to timm's rows by non-negative least squares, benchmarks/timm_constants.py: one set of constants for all GPUs and one
-for CPUs, never one for a device. This file does not know kernels, nor clocks that were set by hand.
+activations and copies are passes over memory; every call takes a launch. How often each is paid is fitted to
+measured rows: one set of constants for all GPUs in a mode and one for CPUs, never one for a device. This file
+does not know kernels, nor clocks that were set by hand.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import numpy as np
 
 from netwright.core.workload import BYTES
 from netwright.predict import structure
+from netwright.predict.suites import nonnegative
 from netwright.predict.table import Floats, Specs, Texts
 
-OFTEN: Mapping[str, Mapping[str, float]] = tomllib.loads(
-    Path(__file__).with_name("timm_physics.toml").read_text(encoding="utf-8")
-)
+Constants = Mapping[str, Mapping[str, float]]
 """Mode -> part -> how often its plain cost is paid."""
+USUAL: Constants = tomllib.loads(Path(__file__).with_name("timm_physics.toml").read_text(encoding="utf-8"))
+"""To one digit: what holds where nothing was measured."""
 LAUNCH = 1e-6
 """s; the unit in which calls are counted."""
 
@@ -75,23 +77,50 @@ def parts(work: Mapping[str, Floats], batch: Floats, dtypes: Texts, specs: Specs
     return found
 
 
+NEVER: Mapping[str, tuple[str, ...]] = {
+    "eager": ("fused", "runs"),
+    "training": ("fused", "runs"),
+    "compiled": ("batch_norm", "norm", "move", "point", "calls"),
+    "cpu": ("batch_norm", "norm", "move", "point", "calls"),
+}
+"""What a mode does not pay: compilers fuse the passes, and nobody else does."""
+LEAST_ROWS = 100
+"""Of fewer rows, constants are not told apart."""
+
+
+def fit(plain: Mapping[str, Floats], measured: Floats, modes: Texts, specs: Specs) -> dict[str, dict[str, float]]:
+    """Constants from measured seconds of one item."""
+    found = {}
+    sets = _sets(modes, specs)
+    for name in np.unique(sets):
+        of = (sets == name) & np.isfinite(plain["calls"])
+        paid = [part for part in plain if part not in NEVER[str(name).split(maxsplit=1)[0]]]
+        costs = np.stack([plain[part][of] for part in paid], axis=1)
+        if of.sum() >= LEAST_ROWS:
+            often = nonnegative.fit(costs, measured[of], specs.names[of])
+            found[str(name)] = {part: float(f"{n:.4g}") for part, n in zip(paid, often, strict=True) if n > 0}
+    return found
+
+
 def seconds(
-    work: Mapping[str, Floats], batch: Floats, dtypes: Texts, modes: Texts, specs: Specs
+    plain: Mapping[str, Floats], modes: Texts, specs: Specs, constants: Constants
 ) -> tuple[Floats, dict[str, Floats]]:
     """Seconds for one item and what they consist of; NaN where the device or the network is not known."""
-    plain = parts(work, batch, dtypes, specs)
-    keys = np.array([_set(str(mode), str(kind)) for mode, kind in zip(modes, specs.kind, strict=True)])
-    distinct, place = np.unique(keys, return_inverse=True)
-    paid = {
-        name: np.array([OFTEN[key].get(name, 0.0) for key in distinct])[place] * cost for name, cost in plain.items()
-    }
+    distinct, place = np.unique(_sets(modes, specs), return_inverse=True)
+    held = [_held(str(name), constants) for name in distinct]
+    often = {name: np.array([known.get(name, 0.0) for known in held])[place] for name in plain}
+    paid = {name: often[name] * cost for name, cost in plain.items()}
     total: Floats = np.sum(list(paid.values()), axis=0)
-    return total, paid
+    return np.where(total > 0, total, np.nan), paid
 
 
-def _set(mode: str, kind: str) -> str:
-    """Which constants hold: "eager nchw", "training nhwc", "cpu"."""
-    if kind == "cpu":
-        return "cpu"
-    usual = mode.replace("nhwc", "nchw")
-    return mode if mode in OFTEN else usual if usual in OFTEN else "compiled nchw"
+def _sets(modes: Texts, specs: Specs) -> Texts:
+    """Which constants hold for a row: "eager nchw", "training nhwc", "cpu"."""
+    return np.where(specs.kind.astype(str) == "cpu", "cpu", modes.astype(str)).astype(object)
+
+
+def _held(name: str, constants: Constants) -> Mapping[str, float]:
+    """The constants of a mode, or the usual ones, or those of the other layout."""
+    other = name.replace("nhwc", "nchw")
+    places = ((name, constants), (name, USUAL), (other, constants), (other, USUAL))
+    return next((table[mode] for mode, table in places if mode in table), USUAL["compiled nchw"])

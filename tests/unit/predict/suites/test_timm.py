@@ -29,6 +29,11 @@ def rates(columns):
     return np.exp(timm.describe(columns, specs_of(columns)).base)
 
 
+def plain_of(columns):
+    work = {name: columns[name] for name in structure.FIELDS}
+    return timm_physics.parts(work, columns["batch"], columns["dtype"], specs_of(columns))
+
+
 def network(batch=32, dtype="fp16", flops=8e9, passes=2e7):
     """A convolution, and passes over so many numbers an item."""
     moved = {"input_bytes": passes * batch, "output_bytes": passes * batch}
@@ -138,8 +143,8 @@ def test_stacked_memory_does_not_compete_for_power():
 
 def test_the_parts_sum_up_to_the_whole():
     columns = timm.columns_of(network(), "4090", "eager nchw")
-    work = {name: columns[name] for name in structure.FIELDS}
-    total, parts = timm_physics.seconds(work, columns["batch"], columns["dtype"], columns["mode"], specs_of(columns))
+    plain = plain_of(columns)
+    total, parts = timm_physics.seconds(plain, columns["mode"], specs_of(columns), timm_physics.USUAL)
     assert sum(part[0] for part in parts.values()) == pytest.approx(total[0])
     assert total[0] == pytest.approx(1 / rates(columns)[0])
 
@@ -169,10 +174,36 @@ def test_what_nothing_describes_is_refused_with_the_reason(tmp_path):
     assert "no name" in told.why[0]
 
 
-def test_every_mode_of_the_tables_has_constants_and_all_parts_are_known():
-    columns = timm.columns_of(network(), "4090")
-    work = {name: columns[name] for name in structure.FIELDS}
-    parts = timm_physics.parts(work, columns["batch"], columns["dtype"], specs_of(columns))
-    for often in timm_physics.OFTEN.values():
-        assert often.keys() <= parts.keys()
+def test_the_usual_constants_are_of_parts_that_there_are():
+    plain = plain_of(timm.columns_of(network(), "4090"))
+    for often in timm_physics.USUAL.values():
+        assert often.keys() <= plain.keys()
         assert min(often.values()) >= 0
+
+
+def test_constants_are_found_again_from_what_they_made(tmp_path):
+    # three networks in many batches, at the usual constants and 7 % of chance
+    names = ["resnet50,{},1,{},224,4.11,11.11,25.56", "vit_base_patch16_224,{},1,{},224,16.87,16.49,86.57"]
+    names += ["mobilenetv3_large_100,{},1,{},224,0.22,4.4,5.48", "convnext_tiny,{},1,{},224,4.47,13.44,28.59"]
+    lines = [name.format(1, 2**batch) for name in names for batch in range(1, 30)]
+    columns, _ = timm.read(folder_with(tmp_path, "\n".join([HEADER, *lines])))
+    columns["value"] = rates(columns) * np.exp(0.07 * np.random.default_rng(0).standard_normal(len(lines)))
+    found = timm.fit_constants(columns, specs_of(columns))
+    assert found.keys() == {"eager nchw"}
+    told = timm.describe(columns, specs_of(columns), found)
+    assert np.median(np.abs(told.base - np.log(rates(columns)))) < 0.03
+
+
+def test_too_few_rows_leave_the_usual_constants(tmp_path):
+    columns, _ = timm.read(folder_with(tmp_path, f"{HEADER}\nresnet50,2500,409.6,1024,224,4.11,11.11,25.56\n"))
+    found = timm.fit_constants(columns, specs_of(columns))
+    assert found == {}
+    assert timm.describe(columns, specs_of(columns), found).base == timm.describe(columns, specs_of(columns)).base
+
+
+def test_a_layout_that_was_not_measured_takes_the_other_ones_constants():
+    usual = rates(timm.columns_of(network(), "4090", "compiled nchw"))
+    assert rates(timm.columns_of(network(), "4090", "compiled nhwc")) == usual
+    assert rates(timm.columns_of(network(), "4090", "training nchw")) < rates(
+        timm.columns_of(network(), "4090", "eager nchw")
+    )
