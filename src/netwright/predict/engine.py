@@ -70,7 +70,8 @@ class Pass:
 
     @property
     def total(self) -> Floats:
-        return np.sum([getattr(self, name) for name in PARTS], axis=0)
+        total: Floats = np.sum([getattr(self, name) for name in PARTS], axis=0)
+        return total
 
 
 PARTS = ("reading", "cache", "experts", "compute", "launch", "latency", "exchange")

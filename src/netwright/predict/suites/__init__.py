@@ -8,5 +8,6 @@ SUITES = {
     "timm": "netwright.predict.suites.timm",
     "tpot": "netwright.predict.suites.tpot",
     "ttft": "netwright.predict.suites.ttft",
+    "power": "netwright.predict.suites.power",
     "mlperf": "netwright.predict.suites.mlperf",
 }

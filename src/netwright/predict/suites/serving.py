@@ -64,29 +64,29 @@ def rows_of(folder: Path, value: str) -> tuple[Columns, dict[str, int]]:
 
 def _row(raw: Mapping[str, Any], value: str) -> tuple[dict[str, Any] | None, str]:
     """The row in our terms, or why there is none."""
-    measured = _number(raw.get(value)) / 1e3
+    measured = number(raw.get(value)) / 1e3
     if not measured > 0:
         return None, "no measured time"
     try:
         shape = llm.find(str(raw.get("model_path", "")))
     except UserError:
         return None, f"unknown model {str(raw.get('model_path', ''))[:60]}"
-    isl, osl = _number(raw.get("isl")), _number(raw.get("osl"))
+    isl, osl = number(raw.get("isl")), number(raw.get("osl"))
     served, listing = str(raw.get("mode", "agg")), str(raw.get("silicon_data_source", ""))
     if served not in ("agg", "disagg") or not (isl > 0 and osl > 0):
         return None, "neither aggregated nor disaggregated, or without lengths"
     prefix = "decode_" if served == "disagg" else ""
     pool = _pool(raw, prefix)
-    pool["workers"] = _count(raw.get("decode_num_workers")) if served == "disagg" else 1.0
+    pool["workers"] = count(raw.get("decode_num_workers")) if served == "disagg" else 1.0
     said = _CONCURRENCY.search(listing)
-    batch = _number(raw.get(f"{prefix}batch_size")) * pool["data"] * pool["workers"]
+    batch = number(raw.get(f"{prefix}batch_size")) * pool["data"] * pool["workers"]
     concurrency = float(said[1]) if said else batch
     if not concurrency > 0:
         return None, "no concurrency"
     quant = raw.get("moe_quant_mode") if shape.experts else raw.get("gemm_quant_mode")
     weights = QUANT.get(str(quant)) or QUANT.get(str(raw.get("precision"))) or shape.weights
     other = _pool(raw, "prefill_") if served == "disagg" else dict(pool)
-    other["workers"] = _count(raw.get("prefill_num_workers"))
+    other["workers"] = count(raw.get("prefill_num_workers"))
     guessing = family(shape).startswith(GUESSING) and not listing.startswith("db-dump")
     row: dict[str, Any] = {
         "device": str(raw.get("system", "")), "llm": shape.name, "weights": weights, "family": family(shape),
@@ -106,9 +106,9 @@ def _pool(raw: Mapping[str, Any], prefix: str) -> dict[str, float]:
     Some rows name the devices once for each way they are shared: tp 64 for experts over 8 x 8 is one node of 8,
     as those rows show that stand in the file both ways with equal times.
     """
-    tensor, data = (_count(raw.get(prefix + name)) for name in ("tp_size", "attention_dp_size"))
-    one, other = (_count(raw.get(prefix + name)) for name in ("moe_tp_size", "moe_ep_size"))
-    devices = tensor * data * _count(raw.get(prefix + "pp_size"))
+    tensor, data = (count(raw.get(prefix + name)) for name in ("tp_size", "attention_dp_size"))
+    one, other = (count(raw.get(prefix + name)) for name in ("moe_tp_size", "moe_ep_size"))
+    devices = tensor * data * count(raw.get(prefix + "pp_size"))
     if one == other > 1 and devices == one * other:
         devices = one
         tensor, data = (1.0, one) if data > 1 else (one, 1.0)
@@ -157,7 +157,8 @@ def native(columns: Columns, specs: Specs) -> Floats:
     return (~np.isnan(specs.stated(dtypes))).astype(float)
 
 
-def _number(value: object) -> float:
+def number(value: object) -> float:
+    """A finite number, NaN where it is none."""
     try:
         found = float(str(value))
     except ValueError:
@@ -165,7 +166,7 @@ def _number(value: object) -> float:
     return found if np.isfinite(found) else float("nan")
 
 
-def _count(value: object) -> float:
+def count(value: object) -> float:
     """How many, one where it is not said."""
-    found = _number(value)
+    found = number(value)
     return found if found >= 1 else 1.0

@@ -1,0 +1,124 @@
+"""Rows of measured power: what is read and refused, and that physics moves the right way."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from netwright.hardware.device import Device
+from netwright.predict.suites import power
+from netwright.predict.table import Columns, Described, Specs
+
+CARD = Device(
+    name="card",
+    manufacturer="Maker",
+    kind="gpu",
+    rates={"bf16": 1e15},
+    bandwidth=3.35e12,
+    memory=8.6e10,
+    link=4.5e11,
+    power=700.0,
+)
+LLM: dict[str, Any] = {
+    "gpu_model": "card",
+    "model_id": "Qwen/Qwen3-14B",
+    "task": "gpqa",
+    "num_gpus": 2,
+    "avg_power_watts": 900.0,
+    "avg_batch_size": 32.0,
+    "avg_output_len": 1000.0,
+    "median_itl_ms": 20.0,
+    "p95_itl_ms": 22.0,
+    "output_throughput_tokens_per_sec": 1500.0,
+    "weight_precision": "bfloat16",
+    "energy_per_token_joules": 0.6,
+    "max_num_seqs": 32,
+}
+IMAGE: dict[str, Any] = {
+    "gpu_model": "card",
+    "model_id": "black-forest-labs/FLUX.1-dev",
+    "task": "text-to-image",
+    "num_gpus": 1,
+    "avg_power_watts": 690.0,
+    "batch_size": 4,
+    "total_params_billions": 12.0,
+    "inference_steps": 28,
+    "image_height": 1024,
+    "image_width": 1024,
+    "batch_latency_s": 20.0,
+}
+
+
+def folder(path: Path, *rows: dict[str, Any]) -> Path:
+    (path / "mlenergy").mkdir(parents=True, exist_ok=True)
+    with (path / "mlenergy" / "card.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, sorted({key for row in rows for key in row}))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def told(columns: Columns, card: Device = CARD) -> Described:
+    return power.describe(columns, Specs.of(columns["device"], {"card": card}))
+
+
+def test_power_is_that_of_one_device(tmp_path: Path) -> None:
+    columns, refused = power.read(folder(tmp_path, LLM, IMAGE))
+    assert refused == {}
+    assert columns["value"].tolist() == [450.0, 690.0]
+    assert columns["kind"].tolist() == ["llm", "diffusion"]
+    assert columns["tokens"][1] == 4096
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"avg_power_watts": 0}, "no measured power"),
+        ({"avg_power_watts": ""}, "no measured power"),
+        ({"model_id": "x/secret"}, "unknown model x/secret"),
+        ({"avg_batch_size": ""}, "neither the load of a language model nor of a diffusion model"),
+    ],
+)
+def test_broken_rows_are_counted(change: dict[str, Any], why: str, tmp_path: Path) -> None:
+    columns, refused = power.read(folder(tmp_path, LLM, {**LLM, **change}))
+    assert len(columns["value"]) == 1
+    assert refused == {why: 1}
+
+
+def test_energy_columns_are_not_read(tmp_path: Path) -> None:
+    one, _ = power.read(folder(tmp_path, LLM))
+    other, _ = power.read(folder(tmp_path, {**LLM, "energy_per_token_joules": 99.0}))
+    assert np.array_equal(told(one).features, told(other).features, equal_nan=True)
+
+
+def test_power_lies_below_the_design_power_and_grows_with_it(tmp_path: Path) -> None:
+    columns, _ = power.read(folder(tmp_path, LLM, IMAGE))
+    watts = np.exp(told(columns).base)
+    assert (watts > 0.2 * 700).all()
+    assert (watts <= 700).all()
+    larger = Device(**{**vars(CARD), "power": 1000.0})
+    assert np.exp(told(columns, larger).base) == pytest.approx(watts * 1000 / 700)
+
+
+def test_a_fuller_batch_in_the_same_time_takes_more(tmp_path: Path) -> None:
+    more = {**LLM, "avg_batch_size": 128.0, "output_throughput_tokens_per_sec": 6000.0}
+    columns, _ = power.read(folder(tmp_path, LLM, more))
+    watts = np.exp(told(columns).base)
+    assert watts[1] > watts[0]
+
+
+def test_without_measured_times_the_physics_stands_in(tmp_path: Path) -> None:
+    missing = dict.fromkeys(("median_itl_ms", "p95_itl_ms", "output_throughput_tokens_per_sec", "avg_output_len"), "")
+    columns, _ = power.read(folder(tmp_path, {**LLM, **missing}, {**IMAGE, "batch_latency_s": ""}))
+    found = told(columns)
+    assert not found.refused.any()
+    assert np.isfinite(found.base).all()
+
+
+def test_a_device_without_design_power_is_refused(tmp_path: Path) -> None:
+    columns, _ = power.read(folder(tmp_path, LLM))
+    found = told(columns, Device(**{**vars(CARD), "power": None}))
+    assert found.refused.all()
+    assert "design power" in found.why[0]
