@@ -19,15 +19,18 @@ from netwright.core.measurement import QUANTITIES, Measurement, better, readable
 from netwright.core.workload import Workload
 from netwright.hardware import catalog
 from netwright.hardware.device import Device
-from netwright.predict import estimate
+from netwright.predict import cost, estimate
 from netwright.predict.llm import LLM
 from netwright.predict.question import Question
 from netwright.predict.scale import Split
 
 Objective = Literal["cost", "energy", "latency", "throughput"]
 
-BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+BATCHES = (1, 4, 16, 32, 64, 128, 256)
 """Tried where the question names no batch."""
+
+SLOWER = ("latency", "time to", "time per")
+"""How reasons begin that a larger batch does not take away."""
 
 COUNTS = (1, 2, 4, 8)
 """Devices tried, sharing the model, where the question names no split."""
@@ -125,36 +128,55 @@ def _best(
     model: Workload | LLM, device: Device, question: Question, limits: Limits, quantity: str, most: int
 ) -> tuple[Choice | None, str]:
     """The best choice on one device; None and the first reason where there is none."""
+    hopeless = _hopeless(device, question, limits, quantity)
+    if hopeless:
+        return None, hopeless
     best: Choice | None = None
     reason = ""
-    if limits.min_memory is not None and device.memory < limits.min_memory * 1e9:
-        return None, f"memory below {limits.min_memory:g} GB; {readable(device.memory, 'B')}"
+    generated = isinstance(model, LLM)
     for split in _splits(question, most):
-        for batch in BATCHES if question.batch is None else (question.batch,):
+        for batch in _batches(question, quantity):
             asked = replace(question, batch=batch, split=split)
             try:
                 found = {one.quantity: one for one in estimate.predict(model, device, asked)}
             except UserError as refusal:
                 reason = reason or refusal.allowed
                 break  # a larger batch will not fit either
-            missed = _missed(found, limits, isinstance(model, LLM), split)
-            if quantity not in found:
-                left_out = next(iter(found.values())).conditions["left_out"]
-                reason = reason or left_out.get("power" if "energy" in quantity else "cost", f"no {quantity}")
-            elif missed:
-                reason = reason or missed
-            else:
-                value = found[quantity]
-                if best is None or _improves(value, best.objective):
-                    first = next(iter(found.values()))
-                    best = Choice(
-                        rank=0, device=device.name, split=split, precision=first.conditions["dtype"], batch=batch,
-                        sure=not _missed(found, limits, isinstance(model, LLM), split, surely=True),
-                        objective=value, found=list(found.values()),
-                    )  # fmt: skip
+            missed = _missed(found, limits, generated, split)
+            reason = reason or missed
+            if missed.startswith(SLOWER):
+                break  # a larger batch takes longer
+            if not missed and (best is None or _improves(found[quantity], best.objective)):
+                first = next(iter(found.values()))
+                best = Choice(
+                    rank=0, device=device.name, split=split, precision=first.conditions["dtype"], batch=batch,
+                    sure=not _missed(found, limits, generated, split, surely=True),
+                    objective=found[quantity], found=list(found.values()),
+                )  # fmt: skip
         if best is not None:
             break  # more devices than needed are not asked for
     return best, reason or "no number"
+
+
+def _hopeless(device: Device, question: Question, limits: Limits, quantity: str) -> str:
+    """Why a device need not be asked at all; empty where it must be."""
+    if limits.min_memory is not None and device.memory < limits.min_memory * 1e9:
+        return f"memory below {limits.min_memory:g} GB; {readable(device.memory, 'B')}"
+    if device.power is None and ("energy" in quantity or limits.max_power is not None):
+        return f"no design power of {device.name} is known"
+    if "cost" in quantity or limits.max_cost is not None or limits.max_hourly is not None:
+        try:
+            cost.hour(device, question.terms or cost.Terms())
+        except UserError as refusal:
+            return refusal.allowed
+    return ""
+
+
+def _batches(question: Question, quantity: str) -> Sequence[int]:
+    """A larger batch is never sooner, so that only the smallest is tried for latency."""
+    if question.batch is not None:
+        return (question.batch,)
+    return BATCHES[:1] if quantity == "latency" else BATCHES
 
 
 def _splits(question: Question, most: int) -> list[Split]:
@@ -196,11 +218,11 @@ def _missed(found: dict[str, Measurement], limits: Limits, generated: bool, spli
             told = f"{quantity.replace('_', ' ')} {word} {readable(limit, one.unit)}"
             return f"{told}; predicted {readable(value, one.unit)}"
     if limits.max_hourly is not None:
-        cost = found.get("cost")
-        if cost is None:
+        price = found.get("cost")
+        if price is None:
             return "no price is known"
-        if cost.conditions["hourly"] > limits.max_hourly:
-            return f"above {limits.max_hourly:g} USD an hour; {cost.conditions['hourly']:.2f}"
+        if price.conditions["hourly"] > limits.max_hourly:
+            return f"above {limits.max_hourly:g} USD an hour; {price.conditions['hourly']:.2f}"
     return ""
 
 

@@ -48,7 +48,7 @@ def _inference(work: Workload, device: Device, question: Question) -> list[Measu
     split = question.split
     demand = memory.of_workload(work, split)
     memory.check(demand, device, work.batch)
-    time = timing.call(scale.shard(work, split.tensor), device, compiled=question.compiled)
+    time = timing.call(scale.shard(work, split.tensor), device, compiled=question.compiled, measured=question.measured)
     seconds = time.seconds
     if split.tensor > 1:
         seconds = seconds + scale.reduced(work, split.tensor, device)

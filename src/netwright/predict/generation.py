@@ -53,7 +53,7 @@ def predict(model: LLM, device: Device, question: Question) -> list[Measurement]
         needed = readable(demand.held(batch, sequence + output, device.kind).low, "B")
         allowed = f"needs {needed} a device; {device.name} has {readable(device.memory, 'B')}"
         raise UserError("device", device.name, allowed, _smaller(model, batch, sequence, output, split, device))
-    times = Times.of(model, device, split, batch=batch, sequence=sequence, output=output)
+    times = Times.of(model, device, question, batch=batch, sequence=sequence, output=output)
     told: dict[str, Any] = {"batch": batch, "sequence": sequence, "output": output, "dtype": model.weights}
     if not model.confirmed:
         told["notes"] = [*times.each.notes, "the model's shape is from memory, checked only by its size"]
@@ -73,7 +73,9 @@ def predict(model: LLM, device: Device, question: Question) -> list[Measurement]
     forecast.utilised(sum(float(part.flops) * part.times for part in parts), parts[0].dtype, each)
     own = split.tensor * split.pipeline
     rate = times.requests.value * output * split.pipeline
-    watts = service.power(model, device, batch=batch, output=output, devices=own, each=each, rate=rate)
+    watts = service.power(
+        model, device, batch=batch, output=output, devices=own, each=each, rate=rate, measured=question.measured
+    )
     forecast.paid(requests, tokens=output, watts=watts)
     return forecast.found
 
@@ -88,12 +90,13 @@ class Times:
 
     @classmethod
     def of(
-        cls, model: LLM, device: Device, split: scale.Split, *, batch: int, sequence: int, output: int
+        cls, model: LLM, device: Device, question: Question, *, batch: int, sequence: int, output: int
     ) -> Times:  # fmt: skip
         """By the suites of servings where they answer, else by the operators of a pass."""
+        split, measured = question.split, question.measured
         if split.pipeline == 1:
             asked = {"batch": batch, "sequence": sequence, "output": output, "tensor": split.tensor}
-            found = service.timed(model, device, **asked)
+            found = service.timed(model, device, **asked, measured=measured)
             if found is not None:  # its times are those of a closed loop of `batch` requests, queueing included
                 whole = found.first.seconds + found.each.seconds * float(max(1, output - 1))
                 return cls(first=found.first, each=found.each, requests=whole.inverse() * float(batch))

@@ -1,6 +1,6 @@
 """Seconds of work operator by operator: products as kernels measured alone take them, the rest by the roofline.
 
-    found = operators.timed(workload, device)      # (Spread of seconds, what is out of range, notes), or None
+    found = operators.timed(workload, device)      # (Spread of seconds, what the suite said), or None
 
 For networks unlike those that were measured whole: recurrent, embedding-bound, odd. A kernel measured alone finds its
 launch hidden and its operands warm, so that the sum's interval is widened by what whole programs showed
@@ -9,11 +9,14 @@ launch hidden and its operands warm, so that the sum's interval is widened by wh
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from netwright.core.workload import Operator, Workload
 from netwright.hardware.device import Device
 from netwright.predict import learned, roofline
+from netwright.predict.learned import Told
 from netwright.predict.spread import Spread
 from netwright.predict.table import Columns
 
@@ -30,8 +33,8 @@ LEAST = 0.5
 """Share of the roofline's time that products must take for their kernels to tell more than the roofline does."""
 
 
-def timed(work: Workload, device: Device) -> tuple[Spread, tuple[str, ...], int] | None:
-    """Of one call: seconds, what is out of range, and devices learned from; None where products are not most of it."""
+def timed(work: Workload, device: Device, measured: Path | None = None) -> tuple[Spread, Told] | None:
+    """Seconds of one call, and what the suite of products said; None where products are not most of the work."""
     products = [operator for operator in work.operators if _is_product(operator)]
     if not products:
         return None
@@ -39,7 +42,7 @@ def timed(work: Workload, device: Device) -> tuple[Spread, tuple[str, ...], int]
         return None
     distinct = {_key(operator): operator for operator in products}
     counts = {key: sum(roofline.launches(o) for o in products if _key(o) == key) for key in distinct}
-    told = learned.rows("gemm", _columns(list(distinct.values()), device.name), device)
+    told = learned.rows("gemm", _columns(list(distinct.values()), device.name), device, measured)
     if told is None or told.refused.any():
         return None
     number = np.array([counts[key] for key in distinct], dtype=float)
@@ -50,8 +53,7 @@ def timed(work: Workload, device: Device) -> tuple[Spread, tuple[str, ...], int]
     least, likely, most = roofline.seconds(rest, device, rates, known) if rest else (0.0, 0.0, 0.0)
     launches = known.floor[2] * sum(counts.values())  # at worst a host launches each by itself
     seconds = Spread(value + likely, min(low + least, value + likely), high + most + launches)
-    outside = tuple(dict.fromkeys(str(why) for why in told.why if why))
-    return seconds, outside, told.devices
+    return seconds, told
 
 
 def _is_product(operator: Operator) -> bool:

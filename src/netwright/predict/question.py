@@ -8,6 +8,7 @@ Nothing that is asked wrongly gets past here. This file knows no model and no de
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from netwright.core.error import UserError, did_you_mean
 from netwright.hardware.device import DTYPES
@@ -23,7 +24,8 @@ class Question:
 
     `batch` are the items of one call; when training, of one step of all replicas. `sequence` (tokens of a prompt)
     and `output` (tokens of an answer) are for language models; `compiled` (torch.compile, not eager) is for
-    networks. Without `terms`, a price that nobody states is left out; with them, it is refused. Raises UserError.
+    networks. `measured` is a folder of rows measured on the device, which calibrate the prediction. Without
+    `terms`, a price that nobody states is left out; with them, it is refused. Raises UserError.
     """
 
     batch: int | None = None
@@ -34,6 +36,7 @@ class Question:
     training: bool = False
     compiled: bool = False
     terms: Terms | None = None
+    measured: Path | None = None
 
     def __post_init__(self) -> None:
         for name, most in MOST.items():

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -33,14 +34,16 @@ class Service:
     each: Timing
 
 
-def timed(model: LLM, device: Device, *, batch: int, sequence: int, output: int, tensor: int) -> Service | None:
+def timed(
+    model: LLM, device: Device, *, batch: int, sequence: int, output: int, tensor: int, measured: Path | None = None
+) -> Service | None:  # fmt: skip
     """What the suites say; None where one is not there or refuses."""
     if not _is_known(model):
         return None
     columns = _columns(model, device, batch, sequence, output, tensor)
     found = []
     for suite in ("ttft", "tpot"):
-        told = learned.rows(suite, columns, device)
+        told = learned.rows(suite, columns, device, measured)
         if told is None or told.refused[0]:
             return None
         found.append(_timing(told))
@@ -48,7 +51,15 @@ def timed(model: LLM, device: Device, *, batch: int, sequence: int, output: int,
 
 
 def power(
-    model: LLM, device: Device, *, batch: int, output: int, devices: int, each: Spread, rate: float
+    model: LLM,
+    device: Device,
+    *,
+    batch: int,
+    output: int,
+    devices: int,
+    each: Spread,
+    rate: float,
+    measured: Path | None = None,
 ) -> Spread | None:
     """Watts of one device; `each` are the seconds between tokens, `rate` output tokens per second of all devices."""
     if not _is_known(model):
@@ -67,7 +78,7 @@ def power(
         "work": "asked",
     }
     columns = _row({**texts, "device": device.name, "mode": "llm asked"}, {**numbers, **dict.fromkeys(missing, np.nan)})
-    told = learned.rows("power", columns, device)
+    told = learned.rows("power", columns, device, measured)
     if told is None or told.refused[0]:
         return None
     watts = Spread(float(told.value[0]), float(told.low[0]), float(told.high[0]))
@@ -102,5 +113,5 @@ def _timing(told: Told) -> Timing:
     return Timing(
         seconds=Spread(float(told.value[0]), float(told.low[0]), float(told.high[0])),
         method=f"servings measured (suite {told.suite})", level=told.level, n=told.devices,
-        outside=() if told.in_range[0] else (str(told.why[0]),), notes=(f"as {ENGINE} serves it",),
+        outside=() if told.in_range[0] else (str(told.why[0]),), notes=(f"as {ENGINE} serves it", *told.notes),
     )  # fmt: skip

@@ -31,7 +31,7 @@ def predict(work: Workload, device: Device, question: Question) -> list[Measurem
     part = scale.shard(own, split.tensor)
     demand = memory.of_workload(own, split, "adamw")
     memory.check(demand, device, own.batch)
-    time = timing.step(part, device, compiled=question.compiled)
+    time = timing.step(part, device, compiled=question.compiled, measured=question.measured)
     alone = time.seconds
     if split.tensor > 1:
         passes = 1.0 if work.kind == "training" else 2.0  # what is reduced forward is reduced backward too

@@ -27,7 +27,7 @@ LSTM = Operator(name="lstm_recurrence", flops=1e9, dtype="bf16")
 def use(monkeypatch, **answers):
     """Suites answer so; a function is given the columns."""
 
-    def rows(suite, columns, device):
+    def rows(suite, columns, device, measured=None):
         found = answers.get(suite)
         return found(columns) if callable(found) else found
 
@@ -113,12 +113,3 @@ def test_a_step_is_the_suites_or_three_passes(monkeypatch):
     forward, step = timing.call(NET, GPU), timing.step(NET, GPU)
     assert step.seconds.value > 3 * forward.seconds.value
     assert any("two forward passes" in note for note in step.notes)
-
-
-def test_no_predictor_in_place_is_no_fault(monkeypatch, tmp_path):
-    from netwright.predict import store
-
-    monkeypatch.setattr(store, "in_place", lambda: tmp_path / "absent.npz")
-    store.current.cache_clear()
-    assert learned.rows("timm", {"device": np.array(["x"])}, GPU) is None
-    store.current.cache_clear()

@@ -41,6 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     asked.add_argument("--precision", "--dtype", metavar="DTYPE", help="compute in this dtype (default: as it is)")
     asked.add_argument("--training", action="store_true", help="a step of training")
     asked.add_argument("--compiled", action="store_true", help="with torch.compile (default: eager)")
+    asked.add_argument("--measured", type=Path, metavar="FOLDER", help="rows measured on the device calibrate it first")
     asked.add_argument("--why", action="store_true", help="say which operators take the time, and what bounds them")
     asked.add_argument("--plot", type=Path, metavar="FILE", help="the operators under the roofline, as PNG or SVG")
     price = parser.add_argument_group("prices")
@@ -130,7 +131,8 @@ def _question(args: argparse.Namespace) -> Any:
         )  # fmt: skip
     return Question(
         batch=args.batch, sequence=args.sequence, output=args.output, precision=args.precision,
-        split=scale.parse(args.parallel, args.devices), training=args.training, compiled=args.compiled, terms=terms,
+        split=scale.parse(args.parallel, args.devices), training=args.training, compiled=args.compiled,
+        terms=terms, measured=args.measured,
     )  # fmt: skip
 
 

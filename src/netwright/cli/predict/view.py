@@ -112,6 +112,7 @@ def _cell(one: Measurement | None) -> str:
         return "?"
     unit = "/s" if one.unit.endswith("/s") else one.unit  # thousands and millions of items as k/s and M/s
     value, interval = readable(one.value, unit), span(one.low, one.high, unit)
+    interval = interval.replace(" to ", "–")
     return f"{value}\n[{interval}]".replace(" /s", "").replace("/s", "").replace(" USD", "")
 
 
