@@ -4,6 +4,7 @@ SUITES = {
     "gemm": "netwright.predict.suites.gemm",
     "context_attention": "netwright.predict.suites.context_attention",
     "moe": "netwright.predict.suites.moe",
+    "collective": "netwright.predict.suites.collective",
     "generation_attention": "netwright.predict.suites.generation_attention",
     "timm": "netwright.predict.suites.timm",
     "tpot": "netwright.predict.suites.tpot",
