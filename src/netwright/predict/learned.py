@@ -40,11 +40,11 @@ class Told(hybrid.Answer):
 
 
 def rows(suite: str, columns: Columns, device: Device, measured: Path | None = None) -> Told | None:
-    """Of each row, in the suite's unit; None where no fitted predictor knows the suite."""
-    try:
-        fitted = store.current()[0].get(suite)
-    except UserError:
-        return None
+    """Of each row, in the suite's unit; None where no fitted predictor knows the suite, or none is in place.
+
+    Raises UserError for a predictor in place that cannot be read.
+    """
+    fitted = store.current()[0].get(suite) if store.in_place().is_file() else None
     if fitted is None:
         return None
     one, devices = store.suite(suite), {device.name: device}

@@ -1,5 +1,7 @@
 """What a fitted predictor says, and how a few measured rows of the device move it."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,6 +26,7 @@ def fitted():
 @pytest.fixture
 def in_place(monkeypatch, fitted):
     monkeypatch.setattr(store, "current", lambda: ({"toy": fitted}, {}))
+    monkeypatch.setattr(store, "in_place", lambda: Path(__file__))
     monkeypatch.setattr(store, "suite", lambda name: suite)
     monkeypatch.setattr(catalog, "find", lambda name: DEVICES[name])
     learned._measured.cache_clear()
@@ -64,4 +67,7 @@ def test_no_predictor_in_place_is_no_fault(monkeypatch, tmp_path):
     monkeypatch.setattr(store, "in_place", lambda: tmp_path / "absent.npz")
     store.current.cache_clear()
     assert learned.rows("timm", ASKED, DEVICE) is None
+    (tmp_path / "absent.npz").write_text("broken")
+    with pytest.raises(UserError, match="no fitted predictor"):
+        learned.rows("timm", ASKED, DEVICE)
     store.current.cache_clear()
