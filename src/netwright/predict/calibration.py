@@ -97,7 +97,7 @@ def calibrate(prior: Prior, regimes: Floats, labels: Labels, residuals: Floats, 
         left = solved / np.diag(inverse)  # leave-one-out deviations
         known = np.maximum(1 / np.diag(inverse) - noise * weight, 0) + noise
         scores = left / np.sqrt(known)
-        weight = np.maximum(1.0, np.abs(scores) / TAIL) ** 2
+        weight = np.clip(np.abs(scores) / TAIL, 1.0, 1e3) ** 2
     return Calibration(prior, regimes, labels, solved, inverse, scores)
 
 

@@ -39,6 +39,8 @@ PSEUDO = 25.0
 LEAST_SPREAD, MOST_SPREAD = 0.01, 1.0
 SPREAD_PARAMS = {"objective": "l2", "num_iterations": 60, "num_leaves": 12, "max_depth": 5, "learning_rate": 0.08}
 SPREAD_PARAMS["min_data_in_leaf"] = 80
+STRANGE = (1.5, 4.0)
+"""Least and most that intervals between devices widen for a manufacturer never seen; the least is an assumption."""
 FOLDS = 5
 TRUST = (0.0, 0.25, 0.5, 0.75, 1.0)
 ALONE = 0.25
@@ -74,6 +76,8 @@ class Fitted:
     prior: Prior
     between: float
     """What the prior's variance between devices is multiplied by: few devices tell it badly (Student's t)."""
+    strange: float
+    """And once more for a device whose manufacturer none of those had: how far such ones were off when left out."""
     scores: Floats
     """(len(SHOTS), len(interval.GRID)): distribution of scores of left-out devices after k rows."""
     centre: Floats
@@ -105,7 +109,8 @@ class Fitted:
         for name in np.unique(columns["device"].astype(str)):
             of = columns["device"].astype(str) == name
             known = (calibrations or {}).get(name) or self._uncalibrated(regimes)
-            shift[of], half[of] = self._device(known, regimes[of], _take(labels, of), spread[of], level)
+            between = self.between * (self.strange if (specs.manufacturer[of][0] not in self.manufacturers) else 1.0)
+            shift[of], half[of] = self._device(known, regimes[of], _take(labels, of), spread[of], between, level)
         middle = base + shift
         outside = self._outside(told, specs)
         refused = told.refused | ~np.isfinite(middle)
@@ -139,12 +144,13 @@ class Fitted:
         return middle, np.clip(regimes, -3, 3), spread
 
     def _device(
-        self, known: Calibration, regimes: Floats, labels: Mapping[str, Texts], spread: Floats, level: float
-    ) -> tuple[Floats, Floats]:
+        self, known: Calibration, regimes: Floats, labels: Mapping[str, Texts], spread: Floats, between: float,
+        level: float,
+    ) -> tuple[Floats, Floats]:  # fmt: skip
         """Shift and half width in logs."""
         shift, variance = known.at(regimes, labels)
         left = variance / np.maximum(self.prior.variance(regimes), 1e-12)  # the share that calibration did not tell
-        variance = variance * (1 + (self.between - 1) * left) + (self.prior.noise * spread) ** 2
+        variance = variance * (1 + (between - 1) * left) + (self.prior.noise * spread) ** 2
         at, part = divmod(float(np.interp(known.k, SHOTS, range(len(SHOTS)))), 1)
         earlier = (1 - part) * self.scores[int(at)] + part * self.scores[min(int(at) + 1, len(SHOTS) - 1)]
         factor = interval.quantile(np.abs(known.scores), level, prior=earlier, pseudo=PSEUDO)
@@ -181,11 +187,15 @@ def fit(suite: Suite, columns: Columns, devices: Mapping[str, Device], *, quick:
         raise ValueError(f"{suite.NAME}: no row to learn from")
     constants = _constants(suite, columns, specs)
     told = describe(suite, columns, specs, constants)
-    weights = _weights(specs)
-    y = logs - told.base
+    usable = np.isfinite(told.base)
+    columns, specs, told, logs = take(columns, usable), specs.take(usable), told.take(usable), logs[usable]
+    count, weights, y = len(logs), _weights(specs), logs - told.base
     params = getattr(suite, "PARAMS", {})
     trees = residual.fit(told.features, y, weights=weights, monotone=told.monotone, params=params, seed=seed)
     left, learned, groups = _left_out(suite, columns, specs, logs, weights, seed)
+    known = np.isfinite(left)  # not so where the physics of some work is known from one device alone
+    columns, specs, told, weights = take(columns, known), specs.take(known), told.take(known), weights[known]
+    left, learned, groups = left[known], learned[known], groups[known]
     device = specs.names.astype(str)
     trust = _trust(left, learned, device)
     off = left - trust * learned
@@ -209,14 +219,15 @@ def fit(suite: Suite, columns: Columns, devices: Mapping[str, Device], *, quick:
         "centre": centre,
         "scale": scale,
     }
-    draft = _draft(suite, told, specs, state, len(y))
+    draft = _draft(suite, told, specs, state, count)
     _, z, sizes = draft.reckon(told, columns, specs)
     labels = _labels(columns)
-    prior = _prior(off, z, labels, sizes, device, rng)
-    count = len(np.unique(groups))
-    between = _student(count) if len(np.unique(device)) > 1 else 1.0
-    draft = replace(draft, prior=prior, between=between)
-    return replace(draft, scores=_scores(draft, off, z, labels, sizes, device, rng))
+    usual = _usual(specs, groups)
+    of = (off[usual], z[usual], _take(labels, usual), sizes[usual], device[usual])
+    prior = _prior(*of, rng)
+    between = _student(len(np.unique(groups[usual]))) if len(np.unique(device)) > 1 else 1.0
+    draft = replace(draft, prior=prior, between=between, strange=_strange(off[~usual], device[~usual], prior, between))
+    return replace(draft, scores=_scores(draft, *of, rng))
 
 
 def _left_out(
@@ -237,8 +248,9 @@ def _left_out(
             constants = _constants(suite, take(columns, ~test), specs.take(~test))
             told = describe(suite, columns, specs, constants)
             x, y = told.features, logs - told.base
+            rest = ~test & np.isfinite(y)
             found = residual.fit(
-                x[~test], y[~test], weights=weights[~test], monotone=told.monotone, params=fewer, seed=seed
+                x[rest], y[rest], weights=weights[rest], monotone=told.monotone, params=fewer, seed=seed
             )
             left[test], learned[test] = y[test], found.predict(x[test])
             advance(note=str(name))
@@ -349,12 +361,29 @@ def _scores(
     return np.array(found)
 
 
+def _usual(specs: Specs, groups: Texts) -> NDArray[np.bool_]:
+    """Rows of devices of whose manufacturer there is another group; all of them where there is no such device."""
+    makers = specs.manufacturer.astype(str)
+    several = [maker for maker in np.unique(makers) if len(np.unique(groups[makers == maker])) > 1]
+    found: NDArray[np.bool_] = np.isin(makers, several)
+    return found if found.any() else np.ones(len(makers), bool)
+
+
+def _strange(off: Floats, device: Texts, prior: Prior, between: float) -> float:
+    """What the variance between devices is multiplied by for manufacturers that were left out whole."""
+    medians = [float(np.median(off[device == name])) for name in np.unique(device)]
+    if len(medians) < 3:
+        return STRANGE[0] ** 2
+    typical = float(np.median(np.abs(medians))) / 0.6745  # of a normal deviation, the median is that share
+    return float(np.clip(typical**2 / (between * prior.bias**2), STRANGE[0] ** 2, STRANGE[1] ** 2))
+
+
 def _draft(suite: Suite, told: Described, specs: Specs, state: dict[str, Any], count: int) -> Fitted:
     with np.errstate(all="ignore"):
         known = [c[~np.isnan(c)] for c in told.features.T]
         ranges = np.array([np.quantile(c, [0.002, 0.998]) if len(c) else [-np.inf, np.inf] for c in known]).T
     return Fitted(
-        suite=suite.NAME, names=told.names, between=1.0,
+        suite=suite.NAME, names=told.names, between=1.0, strange=1.0,
         prior=Prior(ALONE, (0.0,) * len(state["regimes"]), 0.0, {}, 1.0),
         scores=np.ones((len(SHOTS), len(interval.GRID))), ranges=ranges.reshape(2, -1), rows=count,
         devices=tuple(sorted(set(map(str, specs.names)))),
