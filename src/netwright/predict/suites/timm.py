@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netwright.core.workload import Workload
+from netwright.core.workload import BYTES, Workload
 from netwright.predict import structure
 from netwright.predict.suites import timm_physics as physics
 from netwright.predict.table import Columns, Described, Floats, Specs, Texts, take
@@ -152,6 +152,18 @@ def describe(columns: Columns, specs: Specs, constants: physics.Constants = phys
     plain = physics.parts(work, columns["batch"].astype(float), columns["dtype"], specs)
     seconds, parts = physics.seconds(plain, mode, specs, constants)
     return _described(seconds, parts, work, columns, specs, mode)
+
+
+def roofline(columns: Columns, specs: Specs) -> Floats:
+    """Log of items per second if all products ran at the stated rate, or moved their numbers at the stated bandwidth."""
+    flops, numbers = (
+        np.sum([columns[f"{kind}.{what}"].astype(float) for kind in structure.PRODUCTS], axis=0)
+        for what in ("flops", "numbers")
+    )
+    width = np.array([BYTES[str(dtype)] for dtype in columns["dtype"]])
+    slowest = np.fmax(flops / specs.rate(columns["dtype"]), numbers * width / specs.bandwidth)
+    found: Floats = -np.log(slowest)
+    return found
 
 
 def _described(

@@ -207,3 +207,9 @@ def test_a_layout_that_was_not_measured_takes_the_other_ones_constants():
     assert rates(timm.columns_of(network(), "4090", "training nchw")) < rates(
         timm.columns_of(network(), "4090", "eager nchw")
     )
+
+
+def test_the_roofline_is_never_slower_than_the_estimate():
+    for mode in ("eager nchw", "compiled nchw", "training nchw"):
+        columns = timm.columns_of(network(), "4090", mode)
+        assert np.exp(timm.roofline(columns, specs_of(columns))[0]) > rates(columns)[0]
