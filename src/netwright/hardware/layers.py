@@ -9,6 +9,7 @@ counts; where a device has none, that of vector units (fp32 and fp64: always the
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import functools
@@ -160,14 +161,13 @@ def imported(runs: Path, key: str | None = None) -> dict[str, tuple[str, str, st
     path = runs / FILE
     if not path.is_file():
         return {}
+    # the index of the write-ahead log needs a folder that can be written; where none can, nobody writes
+    how = "mode=ro" if os.access(path.parent, os.W_OK) else "immutable=1"
     try:
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
-        try:
-            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'chip_specs'").fetchone() is None:
+        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True, timeout=10)) as opened:
+            if opened.execute("SELECT 1 FROM sqlite_master WHERE name = 'chip_specs'").fetchone() is None:
                 return {}
-            return _devices(lambda sql, about: connection.execute(sql, about).fetchall(), key)
-        finally:
-            connection.close()
+            return _devices(lambda sql, about: opened.execute(sql, about).fetchall(), key)
     except sqlite3.Error as fault:
         raise UserError("database", str(path), f"cannot be read: {fault}", "netwright doctor") from None
 

@@ -229,6 +229,19 @@ def test_a_report_says_what_was_left_out(lite, tmp_path):
     assert json.loads(json.dumps(report.plain(), allow_nan=False))["rows"] == 7
 
 
+def test_broken_quotes_lose_their_line_and_an_open_one_the_file(lite, tmp_path):
+    path = tmp_path / "benchmarks.csv"
+    path.write_text(BENCHMARKS.replace("T550 Laptop GPU,", '"T550" Laptop GPU,'))
+    report = etl.run("benchmarks", path, lite)
+    assert ("line 4", "broken quotes: ',' expected after '\"'") in {(row.at, row.why) for row in report.rejected}
+    assert query(lite, "SELECT COUNT(*) FROM devices") == [(4,)]
+    path.write_text(BENCHMARKS.replace("T550 Laptop GPU,", '"T550 Laptop GPU,'))
+    before = dump(lite)
+    with pytest.raises(UserError, match="mend the quotes"):
+        etl.run("benchmarks", path, lite)
+    assert dump(lite) == before
+
+
 def test_a_report_is_safe_on_a_terminal(lite, tmp_path):
     header = BENCHMARKS.splitlines()[0].split(",")
     odd = ["\x1b[31mred\n", "1", "1", "", "", "\x1b]0;title\x07", "", "", "", ""]

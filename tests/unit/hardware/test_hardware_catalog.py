@@ -243,3 +243,13 @@ def test_importing_the_seed_changes_no_device(tmp_path, monkeypatch):
     etl.run("seed", None, opened)
     opened.dispose()
     assert catalog.all(tmp_path) == before
+
+
+def test_a_database_in_a_folder_that_cannot_be_written_is_read(tmp_path, monkeypatch):
+    """SQLite then has no room for the index of its write-ahead log, and leaves no file behind."""
+    monkeypatch.delenv(db.VARIABLE, raising=False)
+    db.engine(tmp_path).dispose()
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    before = sorted(tmp_path.iterdir())
+    assert catalog.find("h100", tmp_path).name == "NVIDIA H100 SXM"
+    assert sorted(tmp_path.iterdir()) == before

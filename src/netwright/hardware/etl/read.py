@@ -56,7 +56,10 @@ def table(data: bytes, needed: Sequence[str], source: str) -> Iterator[tuple[str
         raise UserError("file", source, f"UTF-8 text; byte {fault.start} is not", "save it as UTF-8 CSV") from None
     csv.field_size_limit(MAX_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header = _next(reader, source)
+    try:
+        header = next(reader, None)
+    except csv.Error as fault:
+        raise UserError("file", source, f"CSV; its first line: {fault}", "mend the quotes there") from None
     if header is None:
         raise UserError("file", source, "a CSV file with a header", "look into the file")
     header = [name.strip() for name in header]
@@ -67,7 +70,16 @@ def table(data: bytes, needed: Sequence[str], source: str) -> Iterator[tuple[str
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise UserError("column", twice[0], "each column once", "look at its first line")
-    while (cells := _next(reader, source)) is not None:
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error as fault:
+            if "end of data" in str(fault):  # a quote that nobody closes swallows the rest of the file
+                raise UserError("file", source, f"CSV; {fault} within quotes", "mend the quotes") from None
+            yield f"line {reader.line_num}", f"broken quotes: {fault}"
+            continue
+        if cells is None:
+            return
         at = f"line {reader.line_num}"
         if not any(cell.strip() for cell in cells):
             continue
@@ -77,14 +89,6 @@ def table(data: bytes, needed: Sequence[str], source: str) -> Iterator[tuple[str
             yield at, "a NUL byte"
         else:
             yield at, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
-
-
-def _next(reader: Iterator[list[str]], source: str) -> list[str] | None:
-    try:
-        return next(reader, None)
-    except csv.Error as fault:
-        line = getattr(reader, "line_num", 0)
-        raise UserError("file", source, f"CSV; near line {line}: {fault}", "mend the quotes there") from None
 
 
 def number(cell: str, scale: float = 1.0) -> float | str | None:
