@@ -50,6 +50,8 @@ ROOM = 0.9
 """Share of the memory that weights and cache may fill."""
 BUDGET = 8192
 """Tokens that prompts bring into one pass at most."""
+NODE = 8
+"""Devices that share a node's links; more of them exchange over the network."""
 SLOWEST_LINK = 32e9
 """B/s between devices whose link no source gives: PCI Express 4.0 x 16."""
 
@@ -150,7 +152,8 @@ def step(
         for part in passes(shape, b, t, c, tensor=tp, data=dp):
             rate, native = _rate(own, part.dtype)
             compute = part.times * part.flops / (reached * rate)
-            reach = np.where(native, EXPERTS, SPREAD) if part.name == "experts" else BANDWIDTH
+            spread = ~native | (shape.weights == "int4")
+            reach = np.where(spread, SPREAD, EXPERTS) if part.name == "experts" else BANDWIDTH
             reading = part.times * part.bytes / (reach * own.bandwidth)
             if part.name == "attention":
                 reading = reading * cached[of]
@@ -160,14 +163,30 @@ def step(
             made["compute"][of] += np.where(compute > reading, compute, 0.0)
             made[into][of] += np.where(compute > reading, 0.0, reading)
             made["launch"][of] += part.times * kernels(part.name, shape) * kernel[of]
-        group, rounds = tp * dp, shape.layers + shape.feed_layers
-        link = np.where(np.isnan(own.link), np.where(np.isnan(own.host_link), SLOWEST_LINK, own.host_link), own.link)
-        size = 4.0 * shape.hidden * t * b / dp * (group - 1) / group  # a ring sends and receives each number once
-        made["latency"][of] = np.where(group > 1, rounds * ALPHA, 0.0)
-        made["exchange"][of] = np.where(group > 1, rounds * size / (LINK * link), 0.0)
+        rounds, seconds = _exchanged(shape, own, t * b / dp, tp, dp)
+        made["latency"][of], made["exchange"][of] = rounds * ALPHA, seconds
         unknown = np.isnan(own.bandwidth) | np.isnan(own.rate("bf16"))
         made["reading"][of] = np.where(unknown, np.nan, made["reading"][of])
     return Pass(**made)
+
+
+def _exchanged(shape: LLM, specs: Specs, tokens: Floats, tensor: Floats, data: Floats) -> tuple[Floats, Floats]:
+    """Exchanges of a pass, and s that their bytes take.
+
+    Tensor-parallel devices add up activations twice a layer: a ring sends and receives each 16-bit number once. Data-
+    parallel groups send each token to its experts in 8 bits and take it back in 16 (DeepSeek-V3, arXiv 2412.19437).
+    """
+    group = tensor * data
+    sums = 2.0 * shape.hidden * 2 * (tensor - 1) / tensor * tokens
+    routed = 3.0 * shape.hidden * np.minimum(shape.top_k, group - 1) * tokens / tensor
+    layers = shape.layers + np.where(data > 1, shape.feed_layers - shape.expert_layers, shape.feed_layers)
+    bytes_ = layers * sums + np.where(data > 1, shape.expert_layers * routed, 0.0)
+    rounds = np.where(tensor > 1, layers, 0.0) + np.where(data > 1, 2.0 * shape.expert_layers, 0.0)
+    inside = np.where(
+        np.isnan(specs.link), np.where(np.isnan(specs.host_link), SLOWEST_LINK, specs.host_link), specs.link
+    )
+    far = (group > NODE) & (specs.network > 0)
+    return rounds, bytes_ / (LINK * np.where(far, specs.network, inside))
 
 
 def kernels(part: str, shape: LLM) -> float:

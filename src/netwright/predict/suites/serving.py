@@ -152,9 +152,9 @@ def conditions(load: Load, columns: Columns) -> dict[str, Floats]:
 
 
 def native(columns: Columns, specs: Specs) -> Floats:
-    """1 where the device computes in the dtype of the weights."""
-    dtypes = np.where(columns["weights"].astype(str) == "int4", "fp4", columns["weights"].astype(str))
-    return (~np.isnan(specs.stated(dtypes))).astype(float)
+    """1 where the device computes in the dtype of the weights, which no device does for int4 beside fp8 or bf16."""
+    dtypes = columns["weights"].astype(str)
+    return (~np.isnan(specs.stated(dtypes)) & (dtypes != "int4")).astype(float)
 
 
 def number(value: object) -> float:
