@@ -15,13 +15,17 @@ import functools
 import math
 import operator
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from netwright.core.error import UserError, did_you_mean
 from netwright.core.workload import Operator, Workload
 from netwright.hardware.device import Device
-from netwright.predict import roofline
+from netwright.predict import learned, roofline
 from netwright.predict.spread import Spread
+from netwright.predict.table import Columns
 
 START, HOP, SHARE = 6.7e-6, 1.27e-6, 0.66
 """Seconds of a collective's launch and of each step, and the share of the stated link rate that a ring reaches.
@@ -87,23 +91,34 @@ def parse(text: str | None, devices: int | None = None) -> Split:
 
 
 def all_reduce(size: float, devices: int, device: Device) -> Spread:
-    """Seconds until all have the sum of `size` bytes: 2 (p - 1) steps, 2 (p - 1) / p of the bytes on each link."""
-    return _collective(2 * (devices - 1), 2 * (devices - 1) / devices * size, devices, device)
+    """Seconds until all have the sum of `size` bytes: 2 (p - 1) steps, 2 (p - 1) / p of the bytes on each link.
 
-
-def all_to_all(size: float, devices: int, device: Device) -> Spread:
-    """Seconds until each has sent its part of `size` bytes to each: (p - 1) steps, (p - 1) / p of the bytes."""
-    return _collective(devices - 1, (devices - 1) / devices * size, devices, device)
+    Within a node the suite of collectives tells them, where there is one.
+    """
+    steps, sent = 2 * (devices - 1), 2 * (devices - 1) / devices * size
+    slowest = rate(device, devices)
+    told = learned.rows("collective", _ring(steps, sent, devices, device), device) if devices <= NODE else None
+    if told is not None and not told.refused[0]:
+        return Spread(float(told.value[0]), float(told.low[0]), float(told.high[0]))
+    return _message(steps, sent, slowest)
 
 
 def send(size: float, device: Device) -> Spread:
     """Seconds from one device to the next, as between two stages of a pipeline."""
-    return _collective(1, size, 2, device)
+    return _message(1, size, rate(device, 2))
 
 
-def _collective(steps: float, size: float, devices: int, device: Device) -> Spread:
-    seconds = START + steps * HOP + size / (SHARE * rate(device, devices))
+def _message(steps: int, sent: float, slowest: float) -> Spread:
+    seconds = START + steps * HOP + sent / (SHARE * slowest)
     return Spread(seconds, AROUND[0] * seconds, AROUND[1] * seconds)
+
+
+def _ring(steps: int, sent: float, devices: int, device: Device) -> Columns:
+    """A row of the suite of collectives: NCCL's all-reduce."""
+    numbers = {"gpus": devices, "bytes": sent, "steps": steps, "units": 0, "direct": 0, "eager": 0}
+    texts = {"device": device.name, "op": "all_reduce", "mode": "nccl", "family": "ring", "work": "asked"}
+    columns: Columns = {name: np.array([float(number)]) for name, number in numbers.items()}
+    return columns | {name: np.array([text], dtype=object) for name, text in texts.items()}
 
 
 def rate(device: Device, devices: int) -> float:
@@ -167,9 +182,9 @@ def _part(one: Operator, tensor: int, moved: float) -> Operator:
 
 def reduced(workload: Workload, tensor: int, device: Device) -> Spread:
     """Seconds of the all-reduces of one pass: the output of every second product (Shoeybi 2019)."""
-    sizes = [o.output_bytes for o in workload.operators if roofline.is_matrix(o)][1::2]
-    found = [all_reduce(size, tensor, device) for size in sizes]
-    return functools.reduce(operator.add, found) if found else all_reduce(1.0, tensor, device)
+    sizes = Counter([o.output_bytes for o in workload.operators if roofline.is_matrix(o)][1::2]) or Counter([1.0])
+    found = [all_reduce(size, tensor, device) * float(count) for size, count in sizes.items()]
+    return functools.reduce(operator.add, found)
 
 
 def boundary(workload: Workload) -> float:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,13 +11,20 @@ from hypothesis import strategies as st
 from netwright.core.error import UserError
 from netwright.core.workload import Attention, Matrix, Operator, Workload
 from netwright.hardware.device import Device
-from netwright.predict import scale
+from netwright.predict import learned, scale
+from netwright.predict.learned import Told
 from netwright.predict.scale import Split
+from netwright.predict.spread import Spread
 
 GPU = Device(
     name="Maker One", manufacturer="Maker", kind="gpu", rates={"bf16": 1e14}, bandwidth=1e12, memory=8e10,
     link=3e11, host_link=3e10, network=2.5e10,
 )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _formulas_alone(monkeypatch):
+    monkeypatch.setattr(learned, "rows", lambda *_: None)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +87,23 @@ MEASURED = [
 def test_measured_all_reduces_lie_inside(link, devices, size, seconds):
     found = scale.all_reduce(size, devices, dataclasses.replace(GPU, link=link))
     assert found.low <= seconds <= found.high
+
+
+def test_a_suite_tells_what_it_knows_within_a_node(monkeypatch):
+    asked = []
+
+    def rows(suite, columns, device):
+        asked.append((suite, columns["gpus"][0], columns["bytes"][0], columns["steps"][0]))
+        one = {"value": 1e-3, "low": 5e-4, "high": 2e-3, "in_range": True, "refused": size < 0, "why": ""}
+        return Told(**{name: np.array([x]) for name, x in one.items()}, level=0.9, suite=suite, devices=7)
+
+    size = 8e6
+    monkeypatch.setattr(learned, "rows", rows)
+    assert scale.all_reduce(8e6, 4, GPU) == Spread(1e-3, 5e-4, 2e-3)
+    assert scale.all_reduce(8e6, 16, GPU) != Spread(1e-3, 5e-4, 2e-3)
+    size = -1
+    assert scale.all_reduce(8e6, 4, GPU) != Spread(1e-3, 5e-4, 2e-3)
+    assert asked == [("collective", 4, 1.2e7, 6)] * 2
 
 
 @given(st.floats(1, 1e10), st.integers(2, 8), st.floats(1.01, 10))
