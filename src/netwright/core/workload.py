@@ -251,6 +251,7 @@ def _grown(operator: Operator, by: float) -> Operator:
 
 
 def write(workload: Workload, folder: Path) -> None:
+    """Into a folder, as workload.json."""
     values = recipe.plain(workload)
     values["operators"] = [{k: v for k, v in o.items() if v is not None} for o in values["operators"]]
     artifact.write_json(folder / FILE, values)

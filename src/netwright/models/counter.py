@@ -7,7 +7,6 @@ fake tensors is the moment eager PyTorch would free it. It knows no device, no k
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 import weakref
 from collections.abc import Iterable, Iterator
@@ -21,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 from netwright.core.workload import Attention, Matrix, Operator
+from netwright.models.alive import Alive
 
 aten = torch.ops.aten
 
@@ -213,39 +213,6 @@ class Counter(TorchDispatchMode):
         self.copies.died(key)
         self._weights.discard(key)
         self._made_by.pop(key, None)
-
-
-class Alive:
-    """Bytes that are alive, over time."""
-
-    def __init__(self) -> None:
-        self._changes: list[float] = []
-        self._births: dict[int, int] = {}
-
-    def __contains__(self, key: int) -> bool:
-        return key in self._births
-
-    @property
-    def now(self) -> float:
-        return sum(self._changes)
-
-    @property
-    def peak(self) -> float:
-        """The most that were alive at once."""
-        return max(itertools.accumulate(self._changes), default=0.0)
-
-    def born(self, key: int, size: float) -> None:
-        self._births[key] = len(self._changes)
-        self._changes.append(size)
-
-    def died(self, key: int) -> None:
-        if key in self._births:
-            self._changes.append(-self._changes[self._births.pop(key)])
-
-    def forget(self, key: int) -> None:
-        """As if it had never been born."""
-        if key in self._births:
-            self._changes[self._births.pop(key)] = 0.0
 
 
 def convolution(given: Any, weight: Any, made: Any, transposed: bool, groups: int) -> Matrix:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from netwright.core.workload import BYTES, Attention, Matrix, Operator
-from netwright.predict.onnx_shapes import Graph, Tensor
+from netwright.predict.onnx_graph import Graph, Tensor
 
 FREE = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Shape", "Size", "Constant", "Dropout", "Optional"}
 FREE |= {"SequenceConstruct", "SequenceAt", "OptionalGetElement", "OptionalHasElement", "NoOp"}
