@@ -97,12 +97,15 @@ def _view(name: str, advice: Any, most: int) -> Any:
         time = next(by[quantity] for quantity in times if quantity in by)
         tie = "=" if ranks.count(choice.rank) > 1 else ""
         how = f"{choice.precision}, batch {choice.batch}" + (f"\n{choice.split}" if choice.split.devices > 1 else "")
+        outside = "" if choice.objective.conditions["in_range"] else " *"
         table.add_row(
-            f"{choice.rank}{tie}", choice.device, how, _cell(choice.objective), _cell(time),
+            f"{choice.rank}{tie}", choice.device + outside, how, _cell(choice.objective), _cell(time),
             "surely" if choice.sure else "likely",
         )  # fmt: skip
     firsts = ranks.count(1)
-    lines = [f"{firsts} of {len(ranks)} share the first place: their intervals overlap."] if firsts > 1 else []
+    strange = any(not choice.objective.conditions["in_range"] for choice in advice.choices[:most])
+    lines = ["* out of the range that the method was fitted on."] if strange else []
+    lines += [f"{firsts} of {len(ranks)} share the first place: their intervals overlap."] if firsts > 1 else []
     lines += [f"{len(ranks) - most} more choices; --show {len(ranks)} prints all."] if len(ranks) > most else []
     lines += (
         [f"{len(advice.excluded)} devices are not among them:", *reasons(advice.excluded, 6)] if advice.excluded else []
