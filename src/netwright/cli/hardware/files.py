@@ -24,6 +24,11 @@ def _import(args: argparse.Namespace) -> Answer:
     source, *paths = args.overrides
     if source == LISTED and not paths:
         return _sources()
+    if source not in (*etl.SOURCES, "seed") and not paths and Path(source).exists():
+        from netwright.hardware.etl import recognise
+
+        source, found = recognise.source(Path(source))
+        paths = [str(found)]
     if source not in (*etl.SOURCES, "seed"):
         known = [*etl.SOURCES, "seed", LISTED]
         raise UserError("source", source, did_you_mean(source, known), "netwright hardware import sources")
