@@ -32,6 +32,7 @@ MEANING = {
 
 
 def group(shown: Sequence[Any]) -> Any:
+    """One thing under another."""
     from rich.console import Group
 
     return Group(*shown)
