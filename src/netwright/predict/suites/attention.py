@@ -127,6 +127,20 @@ def describe(columns: Columns, specs: Specs) -> Described:
     )
 
 
+def roofline(columns: Columns, specs: Specs) -> Floats:
+    """Logarithm of the longer of arithmetic and memory at their stated peaks, s."""
+    batch, q, heads, kv_heads, width = (columns[name].astype(float) for name in NUMBERS)
+    past, window = columns["step"].astype(float), columns["window_size"].astype(float)
+    reach = np.where(window > 0, np.minimum(window, past + q), past + q)
+    rate = specs.rate(kernels.of_format(columns["attn_dtype"], "compute"))
+    each = kernels.of_format(columns["kv_cache_dtype"], "weight").astype(float)
+    keys = np.minimum(past + q, reach + q)
+    moved = batch * width * (4 * q * heads + 2 * kv_heads * keys * each)
+    flops = 4 * width * batch * heads * q * _seen(q, past, reach)
+    longer: Floats = np.log(np.maximum(flops / rate, moved / specs.bandwidth))
+    return longer
+
+
 def _seen(q: Floats, past: Floats, window: Floats) -> Floats:
     """Keys that one of q new tokens sees on average: all before it and itself, of those the last `window`."""
     whole = np.clip(window - past, 0, q)  # tokens that see everything before them

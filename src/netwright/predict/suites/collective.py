@@ -24,6 +24,7 @@ NAME = "collective"
 QUANTITY = "latency"
 REGIMES = ("start", "log time")
 PARAMS = {"num_iterations": 80, "num_leaves": 8, "min_data_in_leaf": 100}
+SPLITS = kernels.SPLITS
 START, STEP = 2.5e-6, 1.5e-6
 """s to start, and for each message that waits for another (NCCL's rings)."""
 DIRECT = 2.3e-6
@@ -97,6 +98,13 @@ def describe(columns: Columns, specs: Specs) -> Described:
     return Described(
         base=base, features=features, names=tuple(told), monotone=(0,) * len(told), refused=refused, why=why
     )
+
+
+def roofline(columns: Columns, specs: Specs) -> Floats:
+    """Logarithm of the time of the bytes at the link's stated rate, s."""
+    own = np.where(specs.link > 0, specs.link, specs.host_link)
+    wire: Floats = np.log(np.maximum(columns["bytes"].astype(float), 1.0) / own)
+    return wire
 
 
 def _rings(folder: Path, refused: Counter[str]) -> Columns:

@@ -22,6 +22,7 @@ NAME = "gemm"
 QUANTITY = "latency"
 REGIMES = ("launches", "arithmetic / memory", "log time")
 PARAMS = {"num_iterations": 200, "num_leaves": 16, "min_data_in_leaf": 100, "lambda_l2": 10.0}
+SPLITS = kernels.SPLITS
 EAGER = 45e-6
 """s that a launch takes the host where an engine runs no graph: vLLM's fp8_block rows, 2 to 5 kernels each."""
 CALLS = (
@@ -101,6 +102,16 @@ def describe(columns: Columns, specs: Specs) -> Described:
     return Described(
         base=base, features=features, names=tuple(told), monotone=(0,) * len(told), refused=refused, why=why
     )
+
+
+def roofline(columns: Columns, specs: Specs) -> Floats:
+    """Logarithm of the longer of arithmetic and memory at their stated peaks, s."""
+    m, n, k = (columns[name].astype(float) for name in ("m", "n", "k"))
+    weight, activation = (kernels.of_format(columns["gemm_dtype"], of).astype(float) for of in ("weight", "activation"))
+    rate = specs.rate(kernels.of_format(columns["gemm_dtype"], "compute"))
+    moved = m * k * activation + n * k * weight + 2 * m * n
+    longer: Floats = np.log(np.maximum(2 * m * n * k / rate, moved / specs.bandwidth))
+    return longer
 
 
 def _calls(columns: Columns, specs: Specs, rounds: Floats) -> tuple[Floats, Floats]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from netwright.predict.suites import attention
+from netwright.predict.suites import attention, kernels
 from netwright.predict.table import Columns
 
 NAME = "generation_attention"
 QUANTITY = "latency"
 REGIMES = ("launches", "arithmetic / memory", "log time")
 PARAMS = {"num_iterations": 250, "num_leaves": 20, "min_data_in_leaf": 80}
+SPLITS = kernels.SPLITS
 describe = attention.describe
+roofline = attention.roofline
 
 
 def read(folder: Path) -> tuple[Columns, dict[str, int]]:

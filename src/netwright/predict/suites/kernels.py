@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from netwright.predict.table import Columns, Floats, Texts
+from netwright.predict.table import Columns, Floats, Specs, Texts
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,15 @@ def table(
         refused[reason] += int((rows & ~bad).sum())
         bad |= rows
     return {column: values[~bad] for column, values in columns.items()}, +refused
+
+
+def to_blackwell(columns: Columns, specs: Specs) -> tuple[Any, Any]:
+    """Train on Ampere and Hopper, test on Blackwell of data centres (with links of its own)."""
+    older = np.isin(specs.architecture.astype(str), ["Ampere", "Hopper"])
+    return older, (specs.architecture == "Blackwell") & (specs.link > specs.host_link)
+
+
+SPLITS = {"ampere and hopper to blackwell": to_blackwell}
 
 
 def drop(columns: Columns, rows: Any, refused: Counter[str], reason: str) -> Columns:

@@ -26,6 +26,7 @@ NAME = "moe"
 QUANTITY = "latency"
 REGIMES = ("launches", "arithmetic / memory", "log time")
 PARAMS = {"num_iterations": 300, "num_leaves": 24, "min_data_in_leaf": 80}
+SPLITS = kernels.SPLITS
 NUMBERS = ("num_tokens", "hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size", "moe_ep_size")
 FILES = ("moe", "wideep_context_moe", "wideep_generation_moe", "wideep_moe")
 AROUND = 9.0
@@ -122,6 +123,19 @@ def describe(columns: Columns, specs: Specs) -> Described:
     return Described(
         base=base, features=features, names=tuple(told), monotone=(0,) * len(told), refused=refused, why=why
     )
+
+
+def roofline(columns: Columns, specs: Specs) -> Floats:
+    """Logarithm of the longer of arithmetic and reading the touched weights at the stated peaks, s."""
+    tokens, hidden, inner, topk, experts, cut, spread = (columns[name].astype(float) for name in NUMBERS)
+    rate = specs.rate(kernels.of_format(columns["moe_dtype"], "compute"))
+    weight = kernels.of_format(columns["moe_dtype"], "weight").astype(float)
+    touched = experts / spread * -np.expm1(tokens * np.log1p(-np.minimum(topk / experts, 1 - 1e-9)))
+    one = 3 * hidden * inner / cut
+    longer: Floats = np.log(
+        np.maximum(2 * tokens * topk / spread * one / rate, touched * one * weight / specs.bandwidth)
+    )
+    return longer
 
 
 def _exponent(names: Texts) -> Floats:
