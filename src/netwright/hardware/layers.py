@@ -118,8 +118,10 @@ def merge(first: Device, second: Stated) -> Device:
     own = stated(first)
     dtypes = {f"rates.{dtype}." for dtype in first.rates}
     rest = {field: pair for field, pair in second.items() if not field.startswith(tuple(dtypes))}
-    if first.rates.keys() & {"bf16", "fp16"}:  # 16-bit rates with other sums cannot stand beside them
-        rest = {field: pair for field, pair in rest.items() if field.split(".")[1:2] not in (["bf16"], ["fp16"])}
+    if first.rates.keys() & {"bf16", "fp16"}:  # 16-bit rates with other sums cannot stand beside its own
+        other = "fp32" if first.narrow else "fp16"
+        odd = (f"rates.bf16.matrix.{other}.", f"rates.fp16.matrix.{other}.", "rates.fp16.vector.", "rates.bf16.vector.")
+        rest = {field: pair for field, pair in rest.items() if not field.startswith(odd)}
     about = {"aliases": first.aliases, "note": first.note}
     merged = device(first.name, first.manufacturer, first.kind, rest | own, **about)
     assert isinstance(merged, Device)
