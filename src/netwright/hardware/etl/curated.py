@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netwright.core import recipe
 from netwright.core.error import UserError
-from netwright.hardware import catalog, layers, specs
+from netwright.hardware import layers, specs
 from netwright.hardware.device import Device
 from netwright.hardware.etl.row import FIELDS, Price, Row, Value
 from netwright.hardware.etl.write import SourceRow
@@ -28,8 +30,13 @@ OF_KIND = {"gpu": "data centre GPU", "accelerator": "accelerator", "cpu": "CPU"}
 
 
 def rows(data: bytes) -> Iterator[Row | tuple[str, str]]:
-    """The devices of the shipped seed; `data` is only digested."""
-    for device in catalog.load():
+    """The devices of a file laid out as the shipped seed. Raises UserError where one of them is none."""
+    try:
+        told = tomllib.loads(data.decode())
+        devices = [recipe.build(Device, row, "device") for row in told["device"]]
+    except (ValueError, KeyError, TypeError, RecursionError) as fault:
+        raise UserError("file", "devices.toml", f"[[device]] tables as in the seed: {fault}", "mend it") from None
+    for device in devices:
         yield from of(device, device.name)
 
 
