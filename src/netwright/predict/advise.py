@@ -19,7 +19,7 @@ from netwright.core.measurement import QUANTITIES, Measurement, better, readable
 from netwright.core.workload import Workload
 from netwright.hardware import catalog
 from netwright.hardware.device import Device
-from netwright.predict import cost, estimate
+from netwright.predict import cost, estimate, learned
 from netwright.predict.llm import LLM
 from netwright.predict.question import Question
 from netwright.predict.scale import Split
@@ -101,8 +101,8 @@ def rank(
     """
     if objective not in get_args(Objective):
         raise UserError("objective", objective, did_you_mean(objective, get_args(Objective)), "--objective cost")
-    generated = isinstance(model, LLM)
-    quantity = _quantity(objective, generated)
+    learned.check()
+    quantity = _quantity(objective, isinstance(model, LLM))
     choices, excluded = [], []
     for device in devices if devices is not None else catalog.all():
         met, why = [], ""

@@ -39,6 +39,12 @@ class Told(hybrid.Answer):
         return (f"suite {self.suite}: {said}",)
 
 
+def check() -> None:
+    """Raise UserError for a predictor in place that cannot be read, before many devices are asked."""
+    if store.in_place().is_file():
+        store.current()
+
+
 def rows(suite: str, columns: Columns, device: Device, measured: Path | None = None) -> Told | None:
     """Of each row, in the suite's unit; None where no fitted predictor knows the suite, or none is in place.
 

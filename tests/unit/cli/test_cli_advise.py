@@ -14,6 +14,7 @@ FEW = ("h100", "l4", "t4", "rtx4090", "mi300x", "v100")
 @pytest.fixture(autouse=True)
 def _few_devices(monkeypatch):
     few = tuple(catalog.find(name) for name in FEW)
+    monkeypatch.setattr(learned, "check", lambda: None)
     monkeypatch.setattr(learned, "rows", lambda *_: None)
     monkeypatch.setattr(catalog, "all", lambda *_: few)
 
@@ -25,7 +26,7 @@ def run(capsys, *words):
 
 
 def test_choices_and_what_is_none(capsys):
-    code, out, _ = run(capsys, "Qwen3-8B", "--max-per-token", "0.03", "--batch", "1", "--objective", "latency")
+    code, out, _ = run(capsys, "Qwen3-8B", "--max-per-token", "0.03", "--devices", "1", "--objective", "latency")
     assert code == 0
     assert "bf16, batch" in out
     assert "time per output token above 30 ms:" in out

@@ -41,6 +41,7 @@ def run(capsys, *words):
 
 @pytest.fixture(autouse=True)
 def _roofline_alone(monkeypatch):
+    monkeypatch.setattr(learned, "check", lambda: None)
     monkeypatch.setattr(learned, "rows", lambda *_: None)
 
 

@@ -38,6 +38,7 @@ def root(tmp_path_factory):
 def address(root):
     patch = pytest.MonkeyPatch()
     patch.setattr(learned, "rows", lambda *_: None)
+    patch.setattr(learned, "check", lambda: None)
     patch.setattr(server, "HEADER_SECONDS", 0.4)
     listening = server.listener(root, "127.0.0.1", 0)
     thread = threading.Thread(target=listening.run, daemon=True)

@@ -83,7 +83,7 @@ def main(args: argparse.Namespace) -> Answer:
 def _predict(name: str, args: argparse.Namespace) -> Answer:
     from netwright.cli.predict import view
     from netwright.core.run import progress
-    from netwright.predict import estimate, model
+    from netwright.predict import estimate, learned, model
 
     question = _question(args)
     devices = _devices(args)
@@ -94,6 +94,7 @@ def _predict(name: str, args: argparse.Namespace) -> Answer:
     if args.plot is not None and args.plot.suffix not in (".png", ".svg"):
         raise UserError("plot", str(args.plot), "a file that ends in .png or .svg", "--plot roofline.png")
     found = model.open(name, question.sequence)
+    learned.check()
     predicted, refused = {}, []
     with progress("predicting", len(devices)) as advance:
         for device in devices:
