@@ -89,14 +89,14 @@ def _view(name: str, advice: Any, most: int) -> Any:
         return Group(*(Text(line) for line in [*lines, *reasons(advice.excluded, 8)]))
     times = ("time_per_output_token", "latency")
     table = Table("", "device", "how", box=None, pad_edge=False)
-    for title in (_title(advice.choices[0].objective.quantity), "time", "limits kept"):
-        table.add_column(title, no_wrap=title != "limits kept")
+    for title in (_title(advice.choices[0].objective.quantity), "time", "limits"):
+        table.add_column(title, no_wrap=True)
     ranks = [choice.rank for choice in advice.choices]
     for choice in advice.choices[:most]:
         by = {one.quantity: one for one in choice.found}
         time = next(by[quantity] for quantity in times if quantity in by)
         tie = "=" if ranks.count(choice.rank) > 1 else ""
-        how = f"{choice.precision}, batch {choice.batch}" + (f"\n{choice.split}" if choice.split.devices > 1 else "")
+        how = f"{choice.precision}\nbatch {choice.batch}" + (f"\n{choice.split}" if choice.split.devices > 1 else "")
         outside = "" if choice.objective.conditions["in_range"] else " *"
         table.add_row(
             f"{choice.rank}{tie}", choice.device + outside, how, _cell(choice.objective), _cell(time),
@@ -110,7 +110,9 @@ def _view(name: str, advice: Any, most: int) -> Any:
     lines += (
         [f"{len(advice.excluded)} devices are not among them:", *reasons(advice.excluded, 6)] if advice.excluded else []
     )
-    lines.append(f"Predicted for {name}, not measured. time: of an output token, or of a call.")
+    lines.append(
+        f"Predicted for {name}, not measured. time: of an output token, or of a call; limits: how they are kept."
+    )
     return Group(table, "", *map(Text, lines))
 
 
