@@ -142,11 +142,11 @@ def step(
 ) -> Pass:
     """One pass of `tokens` new tokens for each of `sequences`, on `where` = (tensor, data) parallel devices."""
     made = {name: np.zeros(len(sequences)) for name in PARTS}
-    models = np.array([f"{a}|{b}" for a, b in zip(columns["llm"], columns["weights"], strict=True)])
+    models = list(zip(columns["llm"], columns["weights"], strict=True))
     kernel, cached = by_engine(KERNEL, columns), by_engine(CACHE, columns)
-    for model in np.unique(models):
-        of = np.flatnonzero(models == model)
-        shape, own = shape_of(*model.split("|")), specs.take(of)
+    for model in dict.fromkeys(models):
+        of = np.array([at for at, other in enumerate(models) if other == model])
+        shape, own = shape_of(*model), specs.take(of)
         b, t, c, tp, dp = (x[of] for x in (sequences, tokens, context, *where))
         reached = np.where(t > 1, PROMPT, COMPUTE)
         for part in passes(shape, b, t, c, tensor=tp, data=dp):
@@ -196,9 +196,9 @@ def kernels(part: str, shape: LLM) -> float:
     return KERNELS[part] + (latent if shape.kv_rank else 0.0) + indexer
 
 
-def shape_of(name: str, weights: str) -> LLM:
-    """The model with its weights in that dtype and a cache of 16 bits."""
-    shape = llm.known()[name]
+def shape_of(model: str | LLM, weights: str) -> LLM:
+    """The model, or that of the name, with its weights in that dtype and a cache of 16 bits."""
+    shape = model if isinstance(model, LLM) else llm.known()[model]
     shape = shape if shape.weights == weights else llm.quantized(shape, weights)
     return replace(shape, kv="bf16")
 

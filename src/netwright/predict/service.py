@@ -10,17 +10,18 @@ This file does not know speculative decoding, disaggregation, nor which engine o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from netwright.hardware.device import Device
-from netwright.predict import learned, llm
+from netwright.predict import learned
 from netwright.predict.learned import Told
 from netwright.predict.llm import LLM
 from netwright.predict.spread import Spread
-from netwright.predict.table import Columns
+from netwright.predict.suites.serving import family
+from netwright.predict.table import Columns, Texts
 from netwright.predict.timing import Timing
 
 ENGINE = "vllm"
@@ -38,8 +39,6 @@ def timed(
     model: LLM, device: Device, *, batch: int, sequence: int, output: int, tensor: int, measured: Path | None = None
 ) -> Service | None:  # fmt: skip
     """What the suites say; None where one is not there or refuses."""
-    if not _is_known(model):
-        return None
     columns = _columns(model, device, batch, sequence, output, tensor)
     found = []
     for suite in ("ttft", "tpot"):
@@ -62,8 +61,6 @@ def power(
     measured: Path | None = None,
 ) -> Spread | None:
     """Watts of one device; `each` are the seconds between tokens, `rate` output tokens per second of all devices."""
-    if not _is_known(model):
-        return None
     numbers = {
         "devices": devices, "experts_over": 1, "batch": batch, "answer": output, "itl": each.value,
         "per_token": batch / rate,
@@ -74,11 +71,11 @@ def power(
         "llm": model.name,
         "weights": model.weights,
         "engine": ENGINE,
-        "family": model.name,
+        "family": family(model),
         "work": "asked",
     }
     columns = _row({**texts, "device": device.name, "mode": "llm asked"}, {**numbers, **dict.fromkeys(missing, np.nan)})
-    told = learned.rows("power", columns, device, measured)
+    told = learned.rows("power", {**columns, "llm": _itself(model)}, device, measured)
     if told is None or told.refused[0]:
         return None
     watts = Spread(float(told.value[0]), float(told.low[0]), float(told.high[0]))
@@ -91,8 +88,8 @@ def _columns(model: LLM, device: Device, batch: int, sequence: int, output: int,
     numbers = {"isl": sequence, "osl": output, "concurrency": batch, "varied": 0, "guessing": 0, **pool}
     numbers |= {f"prefill_{name}": value for name, value in pool.items()}
     texts = {"device": device.name, "weights": model.weights, "engine": ENGINE, "served": "agg", "work": "asked"}
-    texts |= {"mode": f"{ENGINE} agg", "family": model.name, "llm": model.name}
-    return _row(texts, numbers)
+    texts |= {"mode": f"{ENGINE} agg", "family": family(model)}
+    return {**_row(texts, numbers), "llm": _itself(model)}
 
 
 def _row(texts: Mapping[str, str], numbers: Mapping[str, float]) -> Columns:
@@ -100,13 +97,11 @@ def _row(texts: Mapping[str, str], numbers: Mapping[str, float]) -> Columns:
     return {**columns, **{name: np.array([float(number)]) for name, number in numbers.items()}}
 
 
-def _is_known(model: LLM) -> bool:
-    """Whether the suites can look its shape up by its name, weights aside."""
-    found = llm.known().get(model.name)
-    if found is None:
-        return False
-    same = replace(found, weights=model.weights, attention_weights=model.attention_weights, kv=model.kv)
-    return same == model
+def _itself(model: LLM) -> Texts:
+    """The model where rows that were measured hold its name."""
+    found = np.empty(1, dtype=object)
+    found[0] = model
+    return found
 
 
 def _timing(told: Told) -> Timing:
