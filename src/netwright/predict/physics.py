@@ -26,35 +26,35 @@ from netwright.predict.table import Floats, Specs
 
 LAUNCH = 2560.0
 """Cycles that an empty kernel takes when it is launched from a graph."""
-CALL = 5000.0
+CALL = 5500.0
 """Cycles that a small kernel beside the one in question adds."""
 WAVE = 2540.0
 """Cycles to fill and drain a wave of tiles."""
 SPLIT = 4300.0
 """Cycles to add up the parts of a product that was split along k."""
-STEP = 135.0
+STEP = 100.0
 """Cycles that a tile needs at least for 64 steps along k."""
-STREAM = 5500.0
+STREAM = 6000.0
 """Cycles until memory delivers at its full rate."""
 REACHED = 0.83
 """Share of the stated bandwidth that a kernel reaches."""
 SLOW_MEMORY = {"Intel": 0.5}
 """Where systems/b60.yaml of aiconfigurator states another share: about 220 of 456 GB/s."""
-PEAK = 0.88
+PEAK = 0.89
 """Share of the stated rate that full tiles reach where power does not limit."""
-OPERANDS = 52.0
+OPERANDS = 58.0
 """FLOP in 16 bit that a unit does in the time in which it reads one byte of operands."""
-PER_FLOP = 0.08e-12
+PER_FLOP = 0.07e-12
 """J: a rate falls by the factor 1 + PER_FLOP / (W per FLOP/s). From Blackwell, where fp4 reaches 0.3 to 0.45 of its
 rate, fp8 0.5 to 0.6 and bf16 0.65 to 0.8, with 0.08 to 0.12, 0.22 and 0.45 pJ of board power per FLOP."""
-NARROW = 8.0
+NARROW = 6.5
 """Bytes a cycle that a unit reads from the shared cache, of data that stay there between runs."""
 COPIES = 4.5
 """Benchmarks go round so many copies of the weights: smaller ones stay in the cache. From the RTX PRO 6000."""
 CLOCK, UNITS = 1.7e9, 100.0
 """Stand in where no source says them; the median accelerator of the catalogue."""
 
-TILES = np.array([(m, n, s) for m in (16, 32, 64, 128, 256) for n in (32, 64, 128, 256) for s in (1, 2, 4, 8, 16)])
+TILES = np.array([(m, n, s) for m in (64, 128, 192, 256) for n in (16, 32, 64, 128, 256) for s in (1, 2, 4, 8, 16)])
 """Rows and columns of a tile, and the parts along k: what the best of is taken."""
 ROWS_AT_ONCE = 4096
 

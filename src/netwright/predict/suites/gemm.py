@@ -23,6 +23,7 @@ QUANTITY = "latency"
 REGIMES = ("launches", "arithmetic / memory", "log time")
 PARAMS = {"num_iterations": 200, "num_leaves": 16, "min_data_in_leaf": 100, "lambda_l2": 10.0}
 SPLITS = kernels.SPLITS
+BLOCKS = ("fp8_block", "nvfp4", "w4a8_mxfp4_mxfp8")
 EAGER = 45e-6
 """s that a launch takes the host where an engine runs no graph: vLLM's fp8_block rows, 2 to 5 kernels each."""
 CALLS = (
@@ -37,8 +38,9 @@ CALLS = (
 products; else one where activations are brought into a format, and none where not."""
 PACKED = 4.0
 """The same for DeepGEMM where its scales must be packed: chips with fp4 units, unless the engine packs them itself."""
-PASSES = 2.0
-"""How often activations are read and written in the kernels that bring them into a format."""
+PASSES, LOCAL, SLOWER = 2.0, 1.2, 2.0
+"""How often activations are read and written in the kernels that bring them into a format: with one scale for a whole
+row, with scales of short blocks, which are found on the way, and how much more in vLLM's fp8."""
 
 
 def read(folder: Path) -> tuple[Columns, dict[str, int]]:
@@ -64,7 +66,9 @@ def describe(columns: Columns, specs: Specs) -> Described:
     kept = physics.COPIES * n * k * weight + m * k * activation + 2 * m * n
     made = physics.product(chip, m=m, n=n, k=k, rate=rate, left=activation, right=weight, out=2.0, kept=kept)
     extra, eager = _calls(columns, specs, rounds)
-    brought = np.where(rounds, PASSES * m * k * (2 + activation), 0.0)
+    passes = np.where(np.isin(formats, BLOCKS), LOCAL, PASSES)
+    passes = np.where((columns["engine"] == "vllm") & (formats == "fp8"), SLOWER * PASSES, passes)
+    brought = np.where(rounds, passes * m * k * (2 + activation), 0.0)
     before = physics.streamed(chip, brought, physics.COPIES * m * k * (2 + activation)) + physics.calls(chip, extra)
     idle = physics.launch(chip)
     host = np.where(eager, EAGER * (1 + extra), 0.0)
