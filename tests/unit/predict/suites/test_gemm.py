@@ -97,7 +97,7 @@ def test_small_weights_take_less_memory_time_than_large_ones() -> None:
     times = {
         form: seconds(questions([1], 16384, 16384, "fast", form))[0] for form in ("bfloat16", "int8_wo", "int4_wo")
     }
-    assert times["bfloat16"] > 1.5 * times["int8_wo"] > 2 * times["int4_wo"]
+    assert times["bfloat16"] > 1.5 * times["int8_wo"] > 1.5 * times["int4_wo"]
 
 
 def test_large_products_tend_to_the_sustained_rate_and_small_ones_to_the_launch() -> None:
