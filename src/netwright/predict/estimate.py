@@ -28,6 +28,10 @@ def predict(model: Workload | LLM, device: Device, question: Question | None = N
     the conditions say why under "left_out". Raises UserError where nothing supports a time, or it does not fit.
     """
     question = question or Question()
+    if isinstance(model, LLM) and question.training:
+        batch, sequence = question.batch or question.split.data, question.sequence or generation.SEQUENCE
+        work = generation.at(model, question.precision).prefill(batch, sequence)
+        return training.predict(work, device, question)
     if isinstance(model, LLM):
         return generation.predict(model, device, question)
     if question.output is not None:

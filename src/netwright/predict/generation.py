@@ -41,10 +41,6 @@ def predict(model: LLM, device: Device, question: Question) -> list[Measurement]
     Defaults: one request of 1,024 tokens that asks for 256. `batch` requests share each replica.
     Raises UserError where it does not fit, or where nothing supports a time.
     """
-    if question.training:
-        raise UserError(
-            "training", model.name, "a model that was traced as a training step", "netwright predict --help"
-        )
     split = question.split
     model = at(model, question.precision)
     batch, sequence, output = question.batch or 1, question.sequence or SEQUENCE, question.output or OUTPUT

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from asked import GPU, NET
+from asked import GPU, NET, SMALL
 
 from netwright.core.error import UserError
 from netwright.predict import estimate, learned, scale, timing, training
@@ -63,8 +63,9 @@ def test_stages_wait_while_the_pipeline_fills():
     assert empty == pytest.approx(full * 4 * 64 / 67, rel=1e-6)
 
 
-def test_a_language_model_wants_a_trace():
-    from asked import SMALL
-
-    with pytest.raises(UserError, match="traced"):
-        ask(SMALL)
+def test_a_language_model_trains_on_sequences():
+    one, many = (ask(SMALL, batch=batch, sequence=512)["training_step"].value for batch in (4, 16))
+    assert 2 * one < many < 5 * one
+    flops = 3 * SMALL.prefill(16, 512).flops
+    assert 0.2 < flops / 1e14 / many < 1  # of the peak
+    assert ask(SMALL, split=scale.parse(None, 4))["training_step"].conditions["batch"] == 4
