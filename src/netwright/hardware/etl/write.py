@@ -140,38 +140,46 @@ def _sources(connection: Connection, key: str, wanted: Mapping[str, SourceRow]) 
 def _devices(
     connection: Connection, said: Statements, makers: Mapping[tuple[Any, ...], int], changes: dict[str, tuple[int, int]]
 ) -> dict[str, int]:
+    """The numbers of all devices by key. Each bears the name and category of the source that is believed most."""
     table = schema.devices
     known = {row.key: row for row in connection.execute(sa.select(table))}
-    new: dict[str, tuple[Match, str]] = {}
-    better: dict[str, str] = {}
-    for _, row, match in said.rows:
+    believed = _believed(connection)
+    spoken: dict[str, tuple[int, Match, str]] = {}
+    for source, row, match in said.rows:
         category = row.category or "accelerator"
-        if match.key in known:
-            better.setdefault(match.key, category)
-        elif match.key not in new or new[match.key][1] in GENERIC:
-            new[match.key] = match, category
-    wanted = {(category, CATEGORIES[category]) for _, category in new.values()}
-    wanted |= {(category, CATEGORIES[category]) for category in better.values()}
+        if match.key not in spoken or (spoken[match.key][2] in GENERIC and category not in GENERIC):
+            spoken[match.key] = said.sources[source].priority, match, category
+    wanted = {(category, CATEGORIES[category]) for _, _, category in spoken.values()}
     categories = _named(connection, schema.categories, wanted, ("name", "kind"))
     names_of = {number: name for (name, _), number in categories.items()}
-    for key, category in better.items():
-        generic = names_of.get(known[key].category_id) in GENERIC
-        if generic and category not in GENERIC:
-            about = {"category_id": categories[category, CATEGORIES[category]]}
-            connection.execute(table.update().where(table.c.id == known[key].id), about)
-    rows = [
-        {
-            "key": key,
-            "name": match.name,
-            "manufacturer_id": makers[match.manufacturer or UNKNOWN,],
-            "category_id": categories[category, CATEGORIES[category]],
-        }
-        for key, (match, category) in new.items()
-    ]
+    rows = []
+    for key, (priority, match, category) in spoken.items():
+        about = {"name": match.name, "category_id": categories[category, CATEGORIES[category]]}
+        had = known.get(key)
+        if had is None:
+            rows.append(about | {"key": key, "manufacturer_id": makers[match.manufacturer or UNKNOWN,]})
+            continue
+        before, sort = believed.get(had.id, priority), names_of[had.category_id]
+        if (before, had.name) <= (priority, match.name):
+            del about["name"]
+        if (sort in GENERIC, before, sort) <= (category in GENERIC, priority, category):
+            del about["category_id"]
+        if about:
+            connection.execute(table.update().where(table.c.id == had.id), about)
     if rows:
         connection.execute(table.insert(), rows)
     changes[table.name] = len(rows), 0
     return {row.key: row.id for row in connection.execute(sa.select(table.c.key, table.c.id))}
+
+
+def _believed(connection: Connection) -> dict[int, int]:
+    """The least priority among the sources that speak of a device, by its number."""
+    parts = (
+        sa.select(table.c.device_id, schema.sources.c.priority).join_from(table, schema.sources) for table in _STATED
+    )
+    spoken = sa.union(*parts).subquery()
+    least = sa.select(spoken.c.device_id, sa.func.min(spoken.c.priority).label("least")).group_by(spoken.c.device_id)
+    return {row.device_id: row.least for row in connection.execute(least)}
 
 
 def _named(
