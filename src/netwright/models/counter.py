@@ -6,6 +6,7 @@ fake tensors is the moment eager PyTorch would free it. It knows no device, no k
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import math
 import weakref
@@ -17,9 +18,9 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import flop_registry
 
-from netwright.core.workload import Attention, Matrix, Operator
+from netwright.core.workload import Matrix, Operator
 from netwright.models.alive import Alive
 
 aten = torch.ops.aten
@@ -50,12 +51,6 @@ MOVES |= FILLS | {aten.index_put_, aten.index_copy_, aten.scatter_, aten.flip}
 PRODUCTS = {aten.mm: 0, aten.bmm: 0, aten.addmm: 1, aten.baddbmm: 1, aten._scaled_mm: 0, aten._int_mm: 0}
 """Matrix products -> where the first of their two matrices stands."""
 
-ATTENTION = {
-    aten._scaled_dot_product_flash_attention_for_cpu: 0,
-    aten._scaled_dot_product_flash_attention_for_cpu_backward: 1,
-}
-"""What fused attention is on a CPU -> where its query stands; torch's registry has only the CUDA siblings."""
-
 DTYPES = {torch.float64: "fp64", torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 DTYPES |= {torch.int8: "int8", torch.uint8: "int8", torch.float8_e4m3fn: "fp8", torch.float8_e5m2: "fp8"}
 
@@ -64,12 +59,16 @@ class Counter(TorchDispatchMode):
     """Writes down every operator that is dispatched, and the `activations` and `copies` of weights alive meanwhile.
 
     `weights` are the tensors that are there whatever the batch; what is computed from them alone is one of
-    them. After `backward()` has been called, products of two activations are gradients of weights.
+    them. After `backward()` has been called, products of two activations are gradients of weights. `opaque`
+    counts operators whose FLOPs nobody here knows.
     """
+
+    supports_higher_order_operators = True  # flex attention
 
     def __init__(self, weights: Iterable[Tensor], inputs: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.operators: list[Operator] = []
+        self.opaque: collections.Counter[str] = collections.Counter()
         self.activations, self.copies = Alive(), Alive()
         self._paused = self._backward = False
         self._weights = {storage(weight) for weight in weights}
@@ -82,16 +81,18 @@ class Counter(TorchDispatchMode):
         result = func(*args, **kwargs)
         if self._paused:
             return result
-        given, made, packet = tensors((args, kwargs)), tensors(result), func._overloadpacket
+        packet = getattr(func, "_overloadpacket", func)  # operators of a higher order have none
+        given, made = tensors((args, kwargs)), tensors(result)
         if made and not _is_free(func, given, made[0]):
             if packet in LOOKUPS | BAGS | WRITES:
                 self._add_rows(packet, args, given, made)
             else:
                 read = given[1:] if packet in FILLS else given
                 name, flops = _name(packet, args), _flops(packet, args, kwargs, result)
-                shape = {"matrix": self._matrix(packet, args, made), "attention": _attention(packet, args, kwargs)}
                 before = self._made_by.get(storage(read[0]), ()) if packet in COPIES and read else ()
-                self.add(name, flops, read, made, before, **shape)
+                self.add(name, flops, read, made, before, matrix=self._matrix(packet, args, made))
+                if _is_opaque(func):
+                    self.opaque[str(packet)] += 1
         of_weights = bool(given) and packet not in FREE and all(storage(tensor) in self._weights for tensor in given)
         for tensor in made:
             self._born(tensor, of_weights)
@@ -226,18 +227,6 @@ def convolution(given: Any, weight: Any, made: Any, transposed: bool, groups: in
     return Matrix(m=made[0] * math.prod(made[2:]), n=weight[0] // groups, k=weight[1] * kernel, count=groups)
 
 
-def _attention(packet: Any, args: Any, kwargs: Any) -> Attention | None:
-    """The shape of a fused attention that `models.fused` did not see: nn.MultiheadAttention hides its own."""
-    if packet not in ATTENTION:
-        return None
-    query, key, value = (tensor.shape for tensor in args[ATTENTION[packet] :][:3])
-    places = [a for a in args[ATTENTION[packet] + 3 :] if isinstance(a, bool)]
-    return Attention(
-        batch=query[0], heads=query[1], kv_heads=key[1], queries=query[2], keys=key[2], head_dim=query[3],
-        value_dim=value[3], causal=bool(kwargs.get("is_causal", places and places[0])),
-    )  # fmt: skip
-
-
 def bytes_of(tensor: Tensor) -> float:
     """What reading the tensor takes; an expanded dimension is read once."""
     held = math.prod(n for n, step in zip(tensor.shape, tensor.stride(), strict=True) if step)
@@ -255,8 +244,6 @@ def tensors(tree: Any) -> list[Tensor]:
 
 def _name(packet: Any, args: Any) -> str:
     """A convolution's says whether it sees all channels: one that does not runs far below the peak rate."""
-    if packet in ATTENTION:
-        return "scaled_dot_product_attention" + ("_backward" if ATTENTION[packet] else "")
     if packet is aten.convolution and (groups := args[8]) > 1:
         return "depthwise_convolution" if groups == args[0].shape[1] else "grouped_convolution"
     return str(packet.__name__)
@@ -266,9 +253,6 @@ def _flops(packet: Any, args: Any, kwargs: Any, result: Any) -> float:
     if packet is aten.convolution_backward:  # torch's formula counts grouped weights' gradients as if ungrouped
         one = convolution(args[1].shape, args[2].shape, args[0].shape, args[7], args[9])
         return float(one.flops * sum(map(bool, args[10][:2])))
-    if packet in ATTENTION:
-        shapes = [tensor.shape for tensor in args[: 3 + ATTENTION[packet]]]
-        return float((sdpa_backward_flop_count if ATTENTION[packet] else sdpa_flop_count)(*shapes))
     if packet in (aten._int_mm, aten._grouped_mm):
         return 2.0 * int(args[0].numel()) * int(args[1].shape[-1])
     if packet in flop_registry:
@@ -278,11 +262,19 @@ def _flops(packet: Any, args: Any, kwargs: Any, result: Any) -> float:
     return float(max(tensor.numel() for tensor in tensors((args, kwargs, result))))
 
 
+def _is_opaque(func: Any) -> bool:
+    """Whether it does more than an operation an element, and there is no formula for how much."""
+    packet = getattr(func, "_overloadpacket", func)
+    if packet in flop_registry or getattr(func, "namespace", "") in ("aten", "prims", "prim"):
+        return any(part in packet.__name__ for part in ("linalg", "fft", "trilinear", "cdist"))
+    return True
+
+
 def _is_free(func: Any, given: list[Tensor], result: Tensor) -> bool:
-    packet = func._overloadpacket
+    packet = getattr(func, "_overloadpacket", func)
     if packet is aten._to_copy:
         return bool(given) and given[0].dtype == result.dtype and given[0].device == result.device
-    return func.is_view or packet in FREE
+    return getattr(func, "is_view", False) or packet in FREE
 
 
 def _dtype(*groups: list[Tensor]) -> str:

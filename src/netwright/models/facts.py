@@ -21,12 +21,19 @@ from torch import Tensor, nn
 from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
+from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
 from netwright.core.error import UserError, did_you_mean
 from netwright.core.workload import OPTIMIZERS, Workload
 from netwright.models.counter import Counter, storage, tensors
 from netwright.models.fused import Fused
+
+UNFIT = {
+    "Jitted modules": ("TorchScript hides its operators", "trace the nn.Module that it was made from"),
+    "SparseTensorImpl": ("sparse tensors have no size that a shape tells", "to_dense() before"),
+}
+"""Part of what torch says -> what it means, and what to do."""
 
 Inputs = Mapping[str, Any]
 """Name -> tensor, or tensors in lists, tuples and mappings: caches of keys and values, for example."""
@@ -52,6 +59,7 @@ def trace(model: nn.Module, inputs: Inputs, name: str = "", batch: int | None = 
         operators=tuple(counter.operators),
         peak_bytes=counter.activations.peak,
         stored_bytes=_stored(weights, counter),
+        notes=_notes(counter),
     )
 
 
@@ -101,12 +109,17 @@ def trace_training(
         peak_bytes=counter.activations.peak,
         stored_bytes=_stored(weights, counter),
         kept_bytes=kept,
+        notes=_notes(counter),
     )
 
 
 def parameters(model: nn.Module) -> int:
     """Trainable numbers; shared ones count once."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _notes(counter: Counter) -> tuple[str, ...]:
+    return tuple(f"{name} ({n}): counted as one FLOP an element" for name, n in sorted(counter.opaque.items()))
 
 
 def _stored(weights: Mapping[str, Tensor], counter: Counter) -> float:
@@ -143,6 +156,9 @@ def _told(name: str) -> Iterator[None]:
             raise _dependent(name, "a conversion to NumPy") from fault
         if "no fake impl registered" in str(fault):
             raise _without_rule(name, str(fault).splitlines()[0]) from fault
+        for part, (why, way) in UNFIT.items():
+            if part in str(fault):
+                raise UserError("model", name, why, way) from fault
         raise
 
 
@@ -160,6 +176,10 @@ def _dependent(name: str, what: str) -> UserError:
 @contextlib.contextmanager
 def _fake(model: nn.Module, inputs: Inputs) -> Iterator[tuple[dict[str, Tensor], dict[str, Any]]]:
     """Stand-ins, without memory, for the model's parameters and buffers and for the inputs."""
+    if any(is_lazy(parameter) for parameter in model.parameters()):
+        raise UserError(
+            "model", type(model).__name__, "the sizes of its lazy layers are not known", "call it once before"
+        )
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     fast_path = torch.backends.mha.get_fastpath_enabled()

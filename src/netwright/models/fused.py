@@ -10,6 +10,7 @@ Does not know recurrent cells that are called step by step: they are counted as 
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,10 @@ from netwright.core.workload import Attention, Matrix
 if TYPE_CHECKING:
     from netwright.models.counter import Counter
 
+SDPA = functional.scaled_dot_product_attention
+
+FLEXIBLE = "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG"
+
 RECURRENT = {torch.lstm: "lstm", torch.gru: "gru", torch.rnn_tanh: "rnn", torch.rnn_relu: "rnn"}
 
 
@@ -33,11 +38,30 @@ class Fused(TorchFunctionMode):
         super().__init__()
         self._counter = counter
 
+    def __enter__(self) -> Fused:
+        # nn.MultiheadAttention calls it where a mode does not see it
+        functional.scaled_dot_product_attention = lambda *args, **kwargs: self.__torch_function__(
+            SDPA, (), args, kwargs
+        )
+        # flex attention would compile itself here
+        self._flexible = sys.modules.get("torch.nn.attention.flex_attention")
+        if self._flexible:
+            setattr(self._flexible, FLEXIBLE, True)
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *fault: Any) -> None:
+        functional.scaled_dot_product_attention = SDPA
+        if self._flexible:
+            setattr(self._flexible, FLEXIBLE, False)
+        super().__exit__(*fault)  # type: ignore[no-untyped-call]
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is not functional.scaled_dot_product_attention and func not in RECURRENT:
+        if func is not SDPA and func not in RECURRENT:
             return func(*args, **kwargs)
-        with torch.no_grad(), self._counter.paused():  # says what the answer looks like, or what is wrong with the call
+        # says what the answer looks like, or what is wrong with the call
+        with torch.no_grad(), self._counter.paused(), torch._C.DisableTorchFunction():
             answer = func(*args, **kwargs)
         if func in RECURRENT:
             return _recurrent(self._counter, RECURRENT[func], args, answer)

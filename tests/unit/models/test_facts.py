@@ -386,3 +386,85 @@ def test_random_networks_count_as_torch_does(plan, channels, batch):
     step = facts.trace_training(model, inputs)
     assert sum(o.flops for o in step.operators if o.matrix) == counter.get_total_flops()
     assert step.kept_bytes >= traced.operators[-1].output_bytes
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_the_attention_of_torch_is_one_operator(dropout):
+    layer = nn.TransformerDecoderLayer(16, 2, 32, dropout, batch_first=True)
+    inputs = {"tgt": torch.zeros(3, 5, 16), "memory": torch.zeros(3, 7, 16)}
+    for work in (facts.trace(layer, inputs), facts.trace_training(layer, inputs)):
+        found = [o for o in work.operators if o.name == "scaled_dot_product_attention"]
+        assert [(o.attention.queries, o.attention.keys) for o in found] == [(5, 5), (5, 7)]
+        assert not any(o.name == "bmm" for o in work.operators)
+    backward = [o for o in work.operators if o.name == "scaled_dot_product_attention_backward"]
+    assert [o.flops for o in backward] == [2.5 * o.flops for o in reversed(found)]
+
+
+def test_attention_of_any_rank():
+    class Plain(nn.Module):
+        def forward(self, q, mask):
+            return nn.functional.scaled_dot_product_attention(q, q, q, mask)
+
+    for shape, batch, heads in (((5, 8), 1, 1), ((4, 5, 8), 1, 4), ((3, 4, 5, 8), 3, 4), ((2, 3, 4, 5, 8), 6, 4)):
+        inputs = {"q": torch.zeros(shape), "mask": torch.zeros(5, 5)}
+        (attention,) = facts.trace(Plain(), inputs, batch=1).operators
+        assert (attention.attention.batch, attention.attention.heads) == (batch, heads)
+        assert attention.flops == 4 * batch * heads * 5 * 5 * 8
+        assert attention.input_bytes == 4 * (3 * batch * heads * 40 + 25)
+
+
+def test_flexible_attention_is_counted():
+    from torch.nn.attention.flex_attention import flex_attention
+
+    class Flexible(nn.Module):
+        def forward(self, q):
+            return flex_attention(q, q, q)
+
+    traced = facts.trace(Flexible(), {"q": torch.zeros(2, 4, 128, 16)})
+    attention = next(o for o in traced.operators if o.name == "flex_attention")
+    assert attention.flops == 4 * 2 * 4 * 128 * 128 * 16
+
+
+def test_a_decoder_of_a_state_trains_its_encoder():
+    class Pair(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.decoder = (nn.GRU(4, 4, batch_first=True) for _ in range(2))
+
+        def forward(self, x):
+            return self.decoder(x, self.encoder(x)[1])[0]
+
+    step = facts.trace_training(Pair(), {"x": torch.zeros(2, 5, 4)})
+    assert sum(o.name == "gru_backward" for o in step.operators) == 2
+
+
+def test_what_has_no_formula_is_named():
+    class Spectrum(nn.Module):
+        def forward(self, x):
+            return torch.fft.rfft(x).abs()
+
+    (note,) = facts.trace(Spectrum(), {"x": torch.zeros(2, 64)}).notes
+    assert "fft" in note
+
+
+class Sparse(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.eye(4).to_sparse()
+
+    def forward(self, x):
+        return torch.sparse.mm(self.weight, x.T)
+
+
+@pytest.mark.parametrize(
+    ("model", "what"),
+    [
+        (lambda: Layer(nn.LazyLinear(3)), "lazy"),
+        (lambda: torch.jit.script(Linear(4, 3)), "TorchScript"),
+        (Sparse, "sparse"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_what_cannot_be_traced_is_told(model, what):
+    with pytest.raises(UserError, match=what):
+        facts.trace(model(), {"x": torch.zeros(2, 4)})
