@@ -42,6 +42,8 @@ def main(place: str, out: Path) -> None:
         raise UserError("model", place, allowed, EXAMPLE) from None
     try:
         work = facts.trace(model, named, name=type(model).__name__)
+    except UserError:
+        raise
     except Exception as fault:  # whatever a person's model raises for inputs that do not fit it
         allowed = f"does not run on these inputs: {type(fault).__name__}: {str(fault).splitlines()[0][:200]}"
         raise UserError("model", place, allowed, "inputs that the model takes") from None

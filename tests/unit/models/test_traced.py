@@ -18,6 +18,7 @@ def number(): return LAYER, {"input": 3}
 def scalar(): return LAYER, torch.tensor(3.0)
 def function(): return len, torch.empty(4, 8)
 def misfit(): return LAYER, torch.empty(1, 9)
+def lazy(): return torch.nn.LazyLinear(2), torch.empty(1, 9)
 def needs(size): return LAYER, torch.empty(1, size)
 """
 
@@ -54,6 +55,11 @@ def test_what_is_none(tmp_path, name, said):
         traced.main(f"traced_module:{name}", tmp_path / workload.FILE)
     assert caught.value.value == f"traced_module:{name}"
     assert not (tmp_path / workload.FILE).exists()
+
+
+def test_what_the_trace_says_is_handed_on(tmp_path):
+    with pytest.raises(UserError, match="lazy layers"):
+        traced.main("traced_module:lazy", tmp_path / workload.FILE)
 
 
 def test_a_module_that_is_not_there(tmp_path):
