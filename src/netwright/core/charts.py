@@ -19,6 +19,7 @@ from netwright.core import label
 from netwright.core.figure import COLOURS, INK, LINE, MUTED, PAPER, log_axis, panels
 from netwright.core.measurement import readable
 
+GREY = "#9aa5b1"
 SHAPES = ("o", "s", "^", "D", "v", "P")
 """A marker for each colour, for readers who tell no colours apart."""
 
@@ -46,11 +47,12 @@ class Range:
 
 
 def scatter(
-    dots: Sequence[Dot], x: tuple[str, str], y: tuple[str, str], title: str, slopes: Sequence[tuple[float, str]] = ()
-) -> Any:
+    dots: Sequence[Dot], x: tuple[str, str], y: tuple[str, str], title: str, slopes: Sequence[tuple[float, str]] = (),
+    order: Sequence[str] = (),
+) -> Any:  # fmt: skip
     """Points on logarithmic axes; `x` and `y` are (name, unit). `slopes` draws y = slope x lines with their words."""
     with panels([4.4]) as (figure, (axis,)):
-        for group, colour, shape in _groups([dot.group for dot in dots]):
+        for group, colour, shape in _groups([dot.group for dot in dots], order):
             own = [dot for dot in dots if dot.group == group]
             axis.plot([dot.x for dot in own], [dot.y for dot in own], linestyle="none", marker=shape, markersize=5.5,
                       color=colour, alpha=0.75, markeredgewidth=0, label=group)  # fmt: skip
@@ -67,10 +69,10 @@ def scatter(
     return figure
 
 
-def ranges(rows: Sequence[Range], unit: str, title: str, x: str) -> Any:
+def ranges(rows: Sequence[Range], unit: str, title: str, x: str, order: Sequence[str] = ()) -> Any:
     """A row each, from the top: a point with its interval, on a logarithmic axis."""
     with panels([1.15 + 0.27 * max(1, len(rows))]) as (figure, (axis,)):
-        for group, colour, shape in _groups([row.group for row in rows]):
+        for group, colour, shape in _groups([row.group for row in rows], order):
             for at, row in enumerate(rows):
                 if row.group == group:
                     axis.plot([row.low, row.high], [at, at], color=colour, linewidth=2, alpha=0.55)
@@ -96,7 +98,7 @@ def counts(names: Sequence[str], groups: Sequence[str], values: NDArray[np.int_]
     """Bars of counts, stacked by group; `values` is shaped (names, groups)."""
     with panels([1.2 + 0.3 * max(1, len(names))]) as (figure, (axis,)):
         left = np.zeros(len(names))
-        for at, (group, colour, _) in enumerate(_groups(groups, ranked=True)):
+        for at, (group, colour, _) in enumerate(_groups(groups, groups)):
             axis.barh(range(len(names)), values[:, at], left=left, height=0.62, color=colour, label=group,
                       edgecolor=PAPER, linewidth=0.8)  # fmt: skip
             left += values[:, at]
@@ -148,15 +150,15 @@ def heat(
     return figure
 
 
-def _groups(groups: Sequence[str], ranked: bool = False) -> list[tuple[str, str, str]]:
-    """Each group once with its colour and marker: the commonest first, those beyond the palette in grey."""
-    names = list(dict.fromkeys(groups))
-    if not ranked:
-        names.sort(key=lambda name: (name == "other", -groups.count(name), name))
-    return [
-        (name, COLOURS[at] if at < len(COLOURS) and name != "other" else "#9aa5b1", SHAPES[min(at, len(SHAPES) - 1)])
+def _groups(groups: Sequence[str], order: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Each group that occurs, with its colour and marker: in `order`, then the commonest first, "other" last."""
+    rest = sorted(set(groups) - set(order), key=lambda name: (name == "other", -list(groups).count(name), name))
+    names = [*order, *rest]
+    styles = [
+        (name, COLOURS[at] if at < len(COLOURS) and name != "other" else GREY, SHAPES[min(at, len(SHAPES) - 1)])
         for at, name in enumerate(names)
     ]
+    return [style for style in styles if style[0] in groups]
 
 
 def _legend(axis: Any) -> None:

@@ -26,6 +26,8 @@ COLUMNS = ("year", "fp32", "half", "int8", "bandwidth", "memory", "power", "pric
 LEAST = 10
 """Devices that must state both of two columns."""
 RESAMPLES = 500
+PAIRS = 20_000
+"""Pairs of devices behind one slope: all of up to 200 devices; of 2,000, a hundredth, in a hundredth of the time."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ def trend(devices: Sequence[Device], column: str, level: float = 0.95) -> Trend:
         raise ValueError(f"{column}: {both.sum()} devices state it with their year, {LEAST} are needed")
     x, y = year[both], np.log(value[both])
     random = np.random.default_rng(0)
-    draws = [_slope(x[rows], y[rows]) for rows in random.integers(0, len(x), size=(RESAMPLES, len(x)))]
-    slope = _slope(x, y)
+    draws = [_slope(x[rows], y[rows], random) for rows in random.integers(0, len(x), size=(RESAMPLES, len(x)))]
+    slope = _slope(x, y, random)
     low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
     value, low, high = np.exp([slope, min(low, slope), max(high, slope)]).tolist()
     yearly = Interval(value, low, high, len(x))
@@ -136,6 +138,10 @@ def _pearson(a: Floats, b: Floats) -> Floats:
     return rho
 
 
-def _slope(x: Floats, y: Floats) -> float:
-    across, up = x[:, None] - x[None], y[:, None] - y[None]
-    return float(np.median(up[across > 0] / across[across > 0])) if (across > 0).any() else np.nan
+def _slope(x: Floats, y: Floats, random: np.random.Generator) -> float:
+    """The median slope of all pairs, or of `PAIRS` drawn at random where there are more."""
+    n = len(x)
+    first, second = np.triu_indices(n, 1) if n * (n - 1) // 2 <= PAIRS else random.integers(0, n, size=(2, PAIRS))
+    apart = x[first] != x[second]
+    slopes = (y[first] - y[second])[apart] / (x[first] - x[second])[apart]
+    return float(np.median(slopes)) if len(slopes) else np.nan

@@ -89,14 +89,14 @@ def summarize(
 
 def _figures(devices: Sequence[Device], summary: Mapping[str, Any]) -> dict[str, tuple[Callable[[], Any], str]]:
     """Name -> how to draw it, and what it shows in words. What too few devices state is left out."""
-    groups = _grouped(devices)
+    groups, order = _grouped(devices)
     found: dict[str, tuple[Callable[[], Any], str]] = {}
     roofline = _dots(devices, groups, "bandwidth", "half")
     if len(roofline) > 1:
         lines = ((50, "50"), (200, "200"), (800, "800 FLOP/B"))
         found["roofline"] = (
             lambda: charts.scatter(roofline, ("memory bandwidth", "B/s"), ("16-bit rate, dense", "FLOP/s"),
-                                   "Compute against bandwidth", lines),
+                                   "Compute against bandwidth", lines, order),
             f"16-bit rate against memory bandwidth of {len(roofline)} devices",
         )  # fmt: skip
     kinds = analysis.generations(devices, "half_per_watt")
@@ -105,7 +105,7 @@ def _figures(devices: Sequence[Device], summary: Mapping[str, Any]) -> dict[str,
                              group=groups.get(one.manufacturer, "other"), note=f"{one.year:.0f}, n {one.value.n}")
                 for one in kinds]  # fmt: skip
         found["efficiency"] = (
-            lambda: charts.ranges(rows, "FLOP/s/W", "Efficiency by generation", "16-bit rate per watt of TDP"),
+            lambda: charts.ranges(rows, "FLOP/s/W", "Efficiency by generation", "16-bit rate per watt of TDP", order),
             f"16-bit rate per watt of {len(rows)} architectures, oldest first",
         )
     priced = _dots(devices, groups, "price", "half")
@@ -113,10 +113,10 @@ def _figures(devices: Sequence[Device], summary: Mapping[str, Any]) -> dict[str,
         iso = ((1e10, "10"), (1e11, "100 GFLOP/s per $"))
         found["price"] = (
             lambda: charts.scatter(priced, ("price at release", "USD"), ("16-bit rate, dense", "FLOP/s"),
-                                   "Price and performance", iso),
+                                   "Price and performance", iso, order),
             f"16-bit rate against release price of {len(priced)} devices",
         )  # fmt: skip
-    found["tiers"] = (lambda: _tier_figure(devices, groups), "devices in each tier, by manufacturer")
+    found["tiers"] = (lambda: _tier_figure(devices, groups, order), "devices in each tier, by manufacturer")
     found["coverage"] = (lambda: _coverage_figure(devices), "share of devices that state each value, by manufacturer")
     pairs = analysis.correlations(devices)
     if len(pairs.columns) > 1:
@@ -124,10 +124,11 @@ def _figures(devices: Sequence[Device], summary: Mapping[str, Any]) -> dict[str,
     return found
 
 
-def _grouped(devices: Sequence[Device]) -> dict[str, str]:
-    """Manufacturer -> the group it is drawn in: the five commonest have one of their own."""
+def _grouped(devices: Sequence[Device]) -> tuple[dict[str, str], list[str]]:
+    """Manufacturer -> the group it is drawn in, and the groups: the five commonest have one of their own."""
     common = [name for name, _ in Counter(device.manufacturer for device in devices).most_common(5)]
-    return {name: name if name in common else "other" for name in {device.manufacturer for device in devices}}
+    groups = {device.manufacturer: "other" for device in devices} | {name: name for name in common}
+    return groups, [*common, "other"]
 
 
 def _dots(devices: Sequence[Device], groups: Mapping[str, str], x: str, y: str) -> list[charts.Dot]:
@@ -143,15 +144,8 @@ def _dots(devices: Sequence[Device], groups: Mapping[str, str], x: str, y: str) 
             for d, a, b in kept]  # fmt: skip
 
 
-def _tier_figure(devices: Sequence[Device], groups: Mapping[str, str]) -> Any:
+def _tier_figure(devices: Sequence[Device], groups: Mapping[str, str], order: list[str]) -> Any:
     names = list(tiers.NAMES)
-    order = [
-        name
-        for name, _ in Counter(
-            groups[d.manufacturer] for d in devices if groups[d.manufacturer] != "other"
-        ).most_common()
-    ]
-    order += ["other"] if "other" in groups.values() else []
     values = np.zeros((len(names), len(order)), dtype=np.int_)
     for device in devices:
         for tier in (tiers.tier(device), tiers.ai_tier(device)):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from netwright import cli
+from netwright.cli import hardware
 from netwright.cli.hardware import compare
 from netwright.core import db
 from netwright.hardware import catalog, derived, matrices, probe
@@ -287,3 +288,28 @@ def test_this_machine_before_and_after_a_probe(capsys, monkeypatch):
     shown = run(capsys, "show", "this-machine")[1]
     assert "100 GFLOP/s" in shown
     assert "measured here" in shown
+
+
+WORDS = {
+    "show": ("l4",), "compare": ("l4", "t4"), "import": ("epoch",), "advise": ("Qwen3-8B",),
+    "synthesize": ("Ampere", "--units", "60", "--bandwidth", "1000", "--memory", "32"), "report": ("-o", "page.html"),
+    "export": ("-o", "all.csv"), "diagram": ("-o", "schema.dbml"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("action", hardware.ACTIONS)
+def test_every_action_can_be_tried_and_says_so_as_json(capsys, tmp_path, action):
+    words = (action, *WORDS.get(action, ()))
+    code, out, _ = run(capsys, *words, "--dry-run", "--json")
+    assert code == 0
+    assert isinstance(json.loads(out), dict)
+    assert list(tmp_path.iterdir()) == []
+    code, out, _ = run(capsys, *words, "--dry-run")
+    assert code == 0
+    assert out.strip()
+
+
+def test_every_action_is_in_the_help():
+    text = cli.build_parser("hardware")._subparsers._group_actions[0].choices["hardware"].format_help()
+    assert all(action in text for action in hardware.ACTIONS)
+    assert all(example.split()[2] in hardware.ACTIONS for example in hardware.EXAMPLE.splitlines())

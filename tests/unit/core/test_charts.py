@@ -32,11 +32,12 @@ def test_a_line_outside_the_points_is_left_out():
     assert "far away" not in texts(figure)
 
 
-def test_groups_beyond_the_palette_share_a_grey_and_others_stand_last():
-    groups = charts._groups(["other", "other", *"aabbccddeeffgg"])
+def test_groups_keep_their_colour_and_those_beyond_the_palette_are_grey():
+    groups = charts._groups(["other", "other", *"aabbccddeeffgg"], ())
     assert groups[-1][0] == "other"
-    assert len({colour for _, colour, _ in groups}) == 7
-    assert groups[-1][1] == groups[-2][1]
+    assert [colour for _, colour, _ in groups].count(charts.GREY) == 2
+    alone = charts._groups(["b"], ["a", "b"])
+    assert alone == [charts._groups(["a", "b"], ["a", "b"])[1]]
 
 
 def test_ranges_have_a_row_each():
