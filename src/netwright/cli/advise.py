@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from netwright.cli import Answer
@@ -37,13 +38,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     asked.add_argument("--precision", action="append", default=[], metavar="DTYPE", help="may be said again")
     asked.add_argument("--devices", type=int, default=8, metavar="N", help="that may share the model (default: 8)")
     asked.add_argument("--price", metavar="KIND", help="on-demand (default), spot, or owned")
-    asked.add_argument("--price-file", metavar="FILE", help="CSV with accelerator, usd_per_hour, count")
+    asked.add_argument("--price-file", type=Path, metavar="FILE", help="CSV with accelerator, usd_per_hour, count")
     asked.add_argument("--electricity", type=float, metavar="USD", help="per kWh, for --price owned")
     asked.add_argument("--show", type=int, default=10, metavar="N", help="choices to print (default: 10)")
+    asked.add_argument("--plot", type=Path, metavar="FILE", help="these choices, time against purpose; .png or .svg")
 
 
 def main(name: str, args: argparse.Namespace) -> Answer:
     """Rank the catalogue for a model."""
+    from netwright.core import figure
     from netwright.core.run import progress
     from netwright.hardware import catalog
     from netwright.predict import advise, model
@@ -55,18 +58,34 @@ def main(name: str, args: argparse.Namespace) -> Answer:
         raise UserError("devices", args.devices, "a whole number from 1 to 1,024", "--devices 8")
     if args.dry_run:
         return Answer({"model": name, "devices": len(devices)}, f"would rank {len(devices)} devices for {name}")
+    figure.check(args.plot)
     found = model.open(name, question.sequence)
     with progress("asking every device", len(devices)) as advance:
         advice = advise.rank(
             found, question, limits, args.objective,
             precisions=args.precision, devices=devices, most=args.devices, advance=advance,
         )  # fmt: skip
+    if args.plot is not None and advice.choices:
+        _draw(advice, args.show, args.plot)
     return Answer(advise.plain(advice), _view(found.name, advice, args.show))
 
 
-def _question(args: argparse.Namespace) -> Any:
-    from pathlib import Path
+def _draw(advice: Any, most: int, path: Path) -> None:
+    """Time against the purpose of the first choices."""
+    from netwright.core import figure, plot
 
+    shown = [(choice, {one.quantity: one for one in choice.found}) for choice in advice.choices[:most]]
+    purpose = advice.choices[0].objective.quantity
+    time = "time_per_output_token" if "time_per_output_token" in shown[0][1] else "latency"
+    against = "throughput" if purpose == time else purpose
+    points = [
+        plot.Point(label=f"{choice.device}, {choice.precision}", figures=by, on_front=choice.rank == 1)
+        for choice, by in shown
+    ]
+    figure.save(plot.front(points, x=time, y=against), path)
+
+
+def _question(args: argparse.Namespace) -> Any:
     from netwright.predict.cost import Terms
     from netwright.predict.question import Question
 

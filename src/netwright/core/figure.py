@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from netwright.core import artifact
+from netwright.core.error import UserError
 from netwright.core.measurement import readable
 from netwright.core.table import extra
 
@@ -89,6 +90,21 @@ def save_png(figure: Any, path: Path, width: int = 1080) -> None:
         artifact.replace_file(
             path, lambda draft: figure.savefig(draft, format="png", dpi=width / WIDTH_IN, metadata={"Software": None})
         )
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write the figure as the path's suffix says, .png or .svg, in one step."""
+    if path.suffix == ".png":
+        return save_png(figure, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = svg_text(figure)
+    return artifact.replace_file(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+
+
+def check(path: Path | None) -> None:
+    """Raise UserError for a path that `save` has no format for, before any work."""
+    if path is not None and path.suffix not in (".png", ".svg"):
+        raise UserError("plot", str(path), "a file that ends in .png or .svg", "--plot figure.png")
 
 
 @contextlib.contextmanager

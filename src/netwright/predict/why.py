@@ -152,7 +152,7 @@ def _advice(bound: str, bounds: dict[str, float], work: Workload, device: Device
 
 def draw(model: Workload | LLM, device: Device, question: Question, path: Path) -> None:
     """The operators under the device's roofline, into a .png or .svg file. Needs the extra `plot`."""
-    from netwright.core import artifact, plot
+    from netwright.core import figure, plot
 
     work = worked(model, question)
     found = shares(model, device, question)
@@ -162,10 +162,4 @@ def draw(model: Workload | LLM, device: Device, question: Question, path: Path) 
         for part in found.parts
         if part.flops > 0 and part.bytes > 0
     ]
-    figure = plot.roofline(points, roofs, device.bandwidth, title=f"{work.name} on {device.name}")
-    if path.suffix == ".png":
-        plot.save_png(figure, path)
-    else:
-        text = plot.svg_text(figure)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        artifact.replace_file(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+    figure.save(plot.roofline(points, roofs, device.bandwidth, title=f"{work.name} on {device.name}"), path)

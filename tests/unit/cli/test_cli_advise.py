@@ -83,5 +83,14 @@ def test_wrong_requests_lead_on(capsys, words, said):
     assert "Next: " in err
 
 
+@pytest.mark.parametrize("objective", ["cost", "latency"])
+def test_a_figure(capsys, tmp_path, objective):
+    path = tmp_path / "front.svg"
+    code, _, _ = run(capsys, "Qwen3-8B", "--objective", objective, "--plot", path)
+    assert code == 0
+    assert path.read_text().startswith("<svg")
+    assert run(capsys, "Qwen3-8B", "--plot", "front.pdf")[0] == 2
+
+
 def test_a_dry_run(capsys):
     assert run(capsys, "Qwen3-8B", "--dry-run")[1].strip() == "would rank 6 devices for Qwen3-8B"

@@ -137,6 +137,8 @@ def test_why_and_a_figure(capsys, folder, tmp_path):
     assert "convolution" in out
     assert f"Plot: {tmp_path / 'roof.svg'}" in out
     assert (tmp_path / "roof.svg").read_text().startswith("<svg")
+    code, out, _ = run(capsys, folder, "--device", "h100", "--device", "l4", "--plot", tmp_path / "times.png")
+    assert (tmp_path / "times.png").read_bytes().startswith(b"\x89PNG")
     code, out, _ = run(capsys, folder, "--device", "h100", "--why", "--json")
     assert json.loads(out)["why"][0]["parts"][0]["share"] > 0.5
 

@@ -43,7 +43,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     asked.add_argument("--compiled", action="store_true", help="with torch.compile (default: eager)")
     asked.add_argument("--measured", type=Path, metavar="FOLDER", help="rows measured on the device calibrate it first")
     asked.add_argument("--why", action="store_true", help="say which operators take the time, and what bounds them")
-    asked.add_argument("--plot", type=Path, metavar="FILE", help="the operators under the roofline, as PNG or SVG")
+    asked.add_argument(
+        "--plot", type=Path, metavar="FILE", help="one device: its roofline; several: their times; .png or .svg"
+    )
     price = parser.add_argument_group("prices")
     price.add_argument("--price", metavar="KIND", help="on-demand (default), spot, or owned")
     price.add_argument("--provider", metavar="NAME", help="prices of this provider only")
@@ -82,6 +84,7 @@ def main(args: argparse.Namespace) -> Answer:
 
 def _predict(name: str, args: argparse.Namespace) -> Answer:
     from netwright.cli.predict import view
+    from netwright.core import figure
     from netwright.core.run import progress
     from netwright.predict import estimate, learned, model
 
@@ -91,8 +94,7 @@ def _predict(name: str, args: argparse.Namespace) -> Answer:
         names = [device.name for device in devices]
         planned = {"model": name, "devices": names, "question": question}
         return Answer(planned, f"would predict {name} on " + ", ".join(names))
-    if args.plot is not None and args.plot.suffix not in (".png", ".svg"):
-        raise UserError("plot", str(args.plot), "a file that ends in .png or .svg", "--plot roofline.png")
+    figure.check(args.plot)
     found = model.open(name, question.sequence)
     learned.check()
     predicted, refused = {}, []
@@ -112,9 +114,13 @@ def _predict(name: str, args: argparse.Namespace) -> Answer:
         "refused": refused,
     }
     shown = [view.predictions(found, question, predicted, refused)]
-    if (args.why or args.plot) and predicted:
-        data["why"], more = view.whys(found, question, [d for d in devices if d.name in predicted], args.plot)
-        shown += more if args.why else more[-1:]
+    answered = [device for device in devices if device.name in predicted]
+    if args.why:
+        data["why"], more = view.whys(found, question, answered)
+        shown += more
+    if args.plot is not None:
+        view.draw(found, question, answered, predicted, args.plot)
+        shown.append(f"Plot: {args.plot}")
     return Answer(data, view.group(shown))
 
 

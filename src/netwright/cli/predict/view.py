@@ -12,6 +12,9 @@ from netwright.core.measurement import Measurement, readable, span, words
 OFTEN = ("time_to_first_token", "time_per_output_token", "training_step", "latency", "token_throughput", "throughput")
 COLUMNS = (*OFTEN, "token_cost", "cost")
 """What many devices are compared by: as much as 80 columns hold."""
+MOST = 24
+"""Devices in one figure."""
+
 SHORT = {
     "time_to_first_token": "first token",
     "time_per_output_token": "per token",
@@ -129,8 +132,23 @@ def _marks(one: Measurement, notes: dict[str, int], brief: bool = False) -> str:
     return " ".join(f"[{notes.setdefault(note, len(notes) + 1)}]" for note in said)
 
 
-def whys(model: Any, question: Any, devices: Sequence[Any], plot: Path | None) -> tuple[Any, list[Any]]:
-    """Which operators take the time, a bar each; and the file of the figure, last."""
+def draw(
+    model: Any, question: Any, devices: Sequence[Any], found: Mapping[str, Sequence[Measurement]], path: Path
+) -> None:
+    """One device: its operators under the roofline; several: what each takes, the soonest first."""
+    from netwright.core import figure, plot
+    from netwright.predict import why
+
+    if len(devices) == 1:
+        return why.draw(model, devices[0], question, path)
+    generated = any(one.quantity == "time_per_output_token" for listed in found.values() for one in listed)
+    shown = {device: listed[1 if generated else 0] for device, listed in found.items()}
+    soonest = dict(sorted(shown.items(), key=lambda item: item[1].value)[:MOST])
+    return figure.save(plot.bars(soonest), path)
+
+
+def whys(model: Any, question: Any, devices: Sequence[Any]) -> tuple[Any, list[Any]]:
+    """Which operators take the time, a bar each."""
     from rich.table import Table
     from rich.text import Text
 
@@ -146,7 +164,4 @@ def whys(model: Any, question: Any, devices: Sequence[Any], plot: Path | None) -
             name = f"{part.name} x {part.count}" if part.count > 1 else part.name
             table.add_row(name, f"{100 * part.share:3.0f} % {bar}", readable(part.seconds, "s"), part.bound)
         shown += ["", Text(f"{device.name}: {found.headline}"), table, Text(found.advice) if found.advice else ""]
-    if plot is not None:
-        why.draw(model, devices[0], question, plot)
-        shown.append(f"Plot: {plot}")
     return data, shown
