@@ -73,15 +73,21 @@ def main(name: str, args: argparse.Namespace) -> Answer:
 def _draw(advice: Any, most: int, path: Path) -> None:
     """Time against the purpose of the first choices."""
     from netwright.core import figure, plot
+    from netwright.core.measurement import QUANTITIES
 
     shown = [(choice, {one.quantity: one for one in choice.found}) for choice in advice.choices[:most]]
     purpose = advice.choices[0].objective.quantity
     time = "time_per_output_token" if "time_per_output_token" in shown[0][1] else "latency"
     against = "throughput" if purpose == time else purpose
+    sign = {name: 1 if QUANTITIES[name].better == "lower" else -1 for name in (time, against)}
+    places = [tuple(sign[name] * by[name].value for name in (time, against)) for _, by in shown]
     points = [
-        plot.Point(label=f"{choice.device}, {choice.precision}", figures=by, on_front=choice.rank == 1)
-        for choice, by in shown
-    ]
+        plot.Point(
+            label=f"{choice.device}, {choice.precision}", figures=by,
+            on_front=not any(x < own[0] and y < own[1] for x, y in places),
+        )
+        for (choice, by), own in zip(shown, places, strict=True)
+    ]  # fmt: skip
     figure.save(plot.front(points, x=time, y=against), path)
 
 
