@@ -134,7 +134,8 @@ def launches(operator: Operator) -> int:
 
 
 def is_matrix(operator: Operator) -> bool:
-    return operator.name in MATRIX or "attention" in operator.name
+    named = operator.name in MATRIX or "attention" in operator.name  # all that older traces tell
+    return operator.matrix is not None or operator.attention is not None or named
 
 
 @functools.cache
