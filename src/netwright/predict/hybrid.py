@@ -200,6 +200,8 @@ def fit(suite: Suite, columns: Columns, devices: Mapping[str, Device], *, quick:
     trust = _trust(left, learned, device)
     off = left - trust * learned
     levels = _levels(columns, specs)
+    if getattr(suite, "LEFT_OUT", "") == "device":
+        levels.pop("architecture")  # constants fitted with its siblings hold a device's share of it already
     pooled = _pool(off, levels, specs)
     off = off - _held_out_effects(off, levels, specs, groups)
     within = off - _medians(off, device)
@@ -234,7 +236,7 @@ def _left_out(
     suite: Suite, columns: Columns, specs: Specs, logs: Floats, weights: Floats, seed: int
 ) -> tuple[Floats, Floats, Texts]:
     """Each row's deviation from physics, and what trees said of it, both without having seen its group; the groups."""
-    groups = family_of(specs)
+    groups = family_of(suite, specs)
     left, learned = np.full(len(logs), np.nan), np.full(len(logs), np.nan)
     names = np.unique(groups)
     if len(names) == 1:  # one device: families of work stand in, and `ALONE` for what they do not tell
@@ -289,10 +291,11 @@ def _logs(columns: Columns) -> Floats:
     return found
 
 
-def family_of(specs: Specs) -> Texts:
+def family_of(suite: Suite, specs: Specs) -> Texts:
     """What is left out together: an architecture where there are three or more, else a device."""
     chips = specs.chips
-    return chips if len(np.unique(chips.astype(str))) >= 3 else specs.names
+    alone = getattr(suite, "LEFT_OUT", "") == "device" or len(np.unique(chips.astype(str))) < 3
+    return specs.names if alone else chips
 
 
 def _pool(off: Floats, levels: Mapping[str, Texts], specs: Specs) -> Effects:
@@ -301,7 +304,7 @@ def _pool(off: Floats, levels: Mapping[str, Texts], specs: Specs) -> Effects:
     level = _medians(off, device)
     rowwise = effects.fit(off - level, {name: levels[name] for name in LEVELS if name in levels}, device)
     first = np.unique(device, return_index=True)[1]
-    makers = {name: levels[name][first] for name in ("manufacturer", "architecture")}
+    makers = {name: levels[name][first] for name in ("manufacturer", "architecture") if name in levels}
     devicewise = effects.fit(level[first], makers, device[first])
     return Effects({**rowwise.tables, **devicewise.tables})
 

@@ -152,10 +152,12 @@ class Suite(Protocol):
     """One kind of measured row. A module of `predict.suites` with these names is one.
 
     Optional names: REGIMES (features along which a device may deviate), PARAMS (settings of the boosted
-    trees), SPLITS (name -> function of the columns and specs that gives the masks of train and test), and
-    `fit_constants(columns, specs)` -> the constants of the physics, a JSON-like mapping; `describe` then takes them
-    as a third argument. They are fitted anew for each fold, so that a left-out device has no part in them; and
-    `roofline(columns, specs)` -> log of the plain roofline, for the baselines, where `base` is more than that.
+    trees), SPLITS (name -> function of the columns and specs that gives the masks of train and test), LEFT_OUT
+    ("device" where a device's siblings tell the constants of the physics, so that spreads and effects come from
+    leaving out single devices and not architectures), `fit_constants(columns, specs)` -> the constants of the
+    physics, a JSON-like mapping; `describe` then takes them as a third argument. They are fitted anew for each
+    fold, so that a left-out device has no part in them; and `roofline(columns, specs)` -> log of the plain
+    roofline, for the baselines, where `base` is more than that.
     """
 
     NAME: str

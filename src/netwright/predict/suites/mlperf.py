@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 NAME = "mlperf"
 QUANTITY = "throughput"
 REGIMES = ("compute_bound", "fixed")
+LEFT_OUT = "device"
 PARAMS = {"num_iterations": 60, "num_leaves": 6, "min_data_in_leaf": 60, "learning_rate": 0.05, "lambda_l2": 10.0}
 """Small trees: with some thirty accelerators, anything that tells them apart was learned by heart and made it worse."""
 

@@ -155,7 +155,7 @@ def describe(columns: Columns, specs: Specs, constants: physics.Constants = phys
 
 
 def roofline(columns: Columns, specs: Specs) -> Floats:
-    """Log of items per second if all products ran at the stated rate, or moved their numbers at the stated bandwidth."""
+    """Log of items per second if products ran at the stated rate, or moved all at the stated bandwidth."""
     flops, numbers = (
         np.sum([columns[f"{kind}.{what}"].astype(float) for kind in structure.PRODUCTS], axis=0)
         for what in ("flops", "numbers")
