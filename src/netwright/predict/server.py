@@ -87,7 +87,7 @@ def app(root: Path | None = None) -> Any:
         return await answer(request, advice)
 
     async def devices(request: Request) -> Response:
-        return JSONResponse({"devices": [device.name for device in catalog.all()]})
+        return await answer(request, lambda asked, root: {"devices": [device.name for device in catalog.all()]})
 
     async def page(request: Request) -> Response:
         return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers=HEADERS)
