@@ -1,10 +1,13 @@
 """Traces of training steps: what is multiplied, moved, kept and alive, against sums by hand and against torch."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -174,3 +177,17 @@ def test_what_cannot_be_trained(change, setting):
     with pytest.raises(UserError) as refusal:
         facts.trace_training(model, {"x": torch.empty(4, 10)}, **change(model))
     assert refusal.value.setting == setting
+
+
+@pytest.mark.parametrize("name", ["decoder", "explicit", "recommender", "perceptron"])
+def test_alive_at_once_is_what_the_allocator_sees(name):
+    """A real step lends out what is traced, and gradients of weights as they come, which a trace leaves out."""
+    model, inputs = NETWORKS.get(name) or (perceptron(), {"x": torch.zeros(64, 10)})
+    step = facts.trace_training(model, inputs)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        model.train()(**inputs).mean().backward()
+    changes = [e.nbytes() for e in recorded.profiler.kineto_results.events() if e.name() == "[memory]"]
+    seen = max(itertools.accumulate(changes)) + sum(x.nbytes for x in inputs.values())
+    gradients = sum(p.grad.nbytes for p in model.parameters())
+    model.zero_grad()
+    assert 0.9 * step.peak_bytes <= seen <= step.peak_bytes + 1.5 * gradients
