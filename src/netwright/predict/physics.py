@@ -5,9 +5,9 @@
     made.time                                            # (rows,), s
 
 A few constants hold for all chips alike. They are clock cycles or shares of a peak, so that they say something of
-chips that nobody measured; they were fitted by least absolute deviation (in logs) on GEMM rows of NVIDIA
-aiconfigurator (Apache-2.0). Fitted on Ampere and Hopper alone, each comes out within a fifth of what all rows give,
-save those of the cache and the power, which only Blackwell tells.
+chips that nobody measured. They are fitted by least absolute deviation (in logs) on products of matrices, NVIDIA
+aiconfigurator's tables (Apache-2.0); Ampere and Hopper alone tell nearly the same as all rows, save `near` and
+`copies`, which are from the RTX PRO 6000, whose memory is slow and whose cache is large.
 
 What this file does not know: which kernel a library picks, how much more of its rate one chip reaches than another,
 the clock under load, kernels that run at once. The forms: roofline, Williams et al. (2009); products in waves of
@@ -24,33 +24,40 @@ from numpy.typing import ArrayLike
 
 from netwright.predict.table import Floats, Specs
 
-LAUNCH = 2560.0
-"""Cycles that an empty kernel takes when it is launched from a graph."""
-CALL = 5500.0
-"""Cycles that a small kernel beside the one in question adds."""
-WAVE = 2540.0
-"""Cycles to fill and drain a wave of tiles."""
-SPLIT = 4300.0
-"""Cycles to add up the parts of a product that was split along k."""
-STEP = 100.0
-"""Cycles that a tile needs at least for 64 steps along k."""
-STREAM = 6000.0
-"""Cycles until memory delivers at its full rate."""
-REACHED = 0.83
-"""Share of the stated bandwidth that a kernel reaches."""
+
+@dataclass(frozen=True, kw_only=True)
+class Constants:
+    """What holds for all chips alike. The values here are what Ampere and Hopper tell; see `gemm.fit_constants`."""
+
+    launch: float = 2300.0
+    """Cycles that an empty kernel takes when it is launched from a graph."""
+    call: float = 4600.0
+    """Cycles that a small kernel beside the one in question adds."""
+    wave: float = 3100.0
+    """Cycles to fill and drain a wave of tiles."""
+    split: float = 4400.0
+    """Cycles to add up the parts of a product that was split along k."""
+    step: float = 105.0
+    """Cycles that a tile needs at least for 64 steps along k."""
+    stream: float = 8600.0
+    """Cycles until memory delivers at its full rate."""
+    reached: float = 0.84
+    """Share of the stated bandwidth that a kernel reaches."""
+    peak: float = 0.89
+    """Share of the stated rate that full tiles reach where power does not limit."""
+    operands: float = 52.0
+    """FLOP in 16 bit that a unit does in the time in which it reads one byte of operands."""
+    per_flop: float = 0.08e-12
+    """J: a rate falls by the factor 1 + per_flop / (W per FLOP/s)."""
+    near: float = 6.5
+    """Bytes a cycle that a unit reads from the shared cache, of data that stay there between runs."""
+    copies: float = 4.5
+    """Benchmarks go round so many copies of the weights: smaller ones stay in the cache."""
+
+
+USUAL = Constants()
 SLOW_MEMORY = {"Intel": 0.5}
-"""Where systems/b60.yaml of aiconfigurator states another share: about 220 of 456 GB/s."""
-PEAK = 0.89
-"""Share of the stated rate that full tiles reach where power does not limit."""
-OPERANDS = 58.0
-"""FLOP in 16 bit that a unit does in the time in which it reads one byte of operands."""
-PER_FLOP = 0.07e-12
-"""J: a rate falls by the factor 1 + PER_FLOP / (W per FLOP/s). From Blackwell, where fp4 reaches 0.3 to 0.45 of its
-rate, fp8 0.5 to 0.6 and bf16 0.65 to 0.8, with 0.08 to 0.12, 0.22 and 0.45 pJ of board power per FLOP."""
-NARROW = 6.5
-"""Bytes a cycle that a unit reads from the shared cache, of data that stay there between runs."""
-COPIES = 4.5
-"""Benchmarks go round so many copies of the weights: smaller ones stay in the cache. From the RTX PRO 6000."""
+"""Where systems/b60.yaml of aiconfigurator states another share than `reached`: about 220 of 456 GB/s."""
 CLOCK, UNITS = 1.7e9, 100.0
 """Stand in where no source says them; the median accelerator of the catalogue."""
 
@@ -72,11 +79,12 @@ class Chip:
     power: Floats
     operands: Floats
     """B/s at which one unit reads operands."""
+    constants: Constants
 
     @classmethod
-    def of(cls, specs: Specs) -> Chip:
+    def of(cls, specs: Specs, constants: Constants = USUAL) -> Chip:
         units = np.where(specs.units > 0, specs.units, UNITS)
-        reached = np.full(len(units), REACHED)
+        reached = np.full(len(units), constants.reached)
         for maker, share in SLOW_MEMORY.items():
             reached[specs.manufacturer == maker] = share
         return cls(
@@ -85,26 +93,29 @@ class Chip:
             cache=np.nan_to_num(specs.cache),
             memory=specs.bandwidth * reached,
             power=specs.power,
-            operands=specs.rate("bf16") / units / OPERANDS,
+            operands=specs.rate("bf16") / units / constants.operands,
+            constants=constants,
         )
 
     def take(self, rows: slice) -> Chip:
-        return Chip(**{name: values[rows] for name, values in vars(self).items()})
+        arrays = {name: values[rows] for name, values in vars(self).items() if name != "constants"}
+        return Chip(constants=self.constants, **arrays)
 
 
 def launch(chip: Chip) -> Floats:
     """Of an empty kernel, s."""
-    return LAUNCH / chip.clock
+    return chip.constants.launch / chip.clock
 
 
 def calls(chip: Chip, count: ArrayLike) -> Floats:
     """Of small kernels before or after, s."""
-    return np.asarray(count) * CALL / chip.clock
+    return np.asarray(count) * chip.constants.call / chip.clock
 
 
 def slowed(chip: Chip, rate: Floats) -> Floats:
-    """FLOP/s of full tiles: the stated rate times PEAK, less what the power allows; unlimited where it is unknown."""
-    return rate * PEAK / (1 + PER_FLOP * rate / np.where(chip.power > 0, chip.power, np.inf))
+    """FLOP/s of full tiles: the stated rate times `peak`, less what the power allows; unlimited where it is unknown."""
+    limited = 1 + chip.constants.per_flop * rate / np.where(chip.power > 0, chip.power, np.inf)
+    return rate * chip.constants.peak / limited
 
 
 def streamed(chip: Chip, moved: Floats, kept: Floats | None = None) -> Floats:
@@ -113,13 +124,13 @@ def streamed(chip: Chip, moved: Floats, kept: Floats | None = None) -> Floats:
     if kept is None:
         return memory
     inside = np.clip((chip.cache / np.maximum(kept, 1.0) - 0.8) / 0.4, 0, 1)
-    near = np.minimum(memory, moved / (chip.units * NARROW * chip.clock))
+    near = np.minimum(memory, moved / (chip.units * chip.constants.near * chip.clock))
     return (1 - inside) * memory + inside * near
 
 
 def started(chip: Chip, time: Floats) -> Floats:
-    """The same with the start of the stream: small transfers take at least twice as long, large ones STREAM more."""
-    start = STREAM / chip.clock
+    """The same with the start of the stream: small transfers take at least twice as long, large ones `stream` more."""
+    start = chip.constants.stream / chip.clock
     return time + start * time / (time + start)
 
 
@@ -171,12 +182,13 @@ def _best(
     """Least time over TILES, its waves and parts, each (rows,); arguments are (rows, 1)."""
     units, clock, operands = chip.units[:, None], chip.clock[:, None], chip.operands[:, None]
     high, wide, split = TILES.T.astype(float)
+    told = chip.constants
     busy = np.ceil(m / high) * np.ceil(n / wide) * split * count / units
     waves = np.ceil(busy)
     step = np.maximum(2 * high * wide * units / full, (high * left + wide * right) / operands)
     deep = np.ceil(k / split / 64) * 64
-    time = waves * (deep * np.maximum(step, STEP / 64 / clock) + WAVE / clock)
-    parted = SPLIT / clock + split * m * n * count * 8 / (units * operands)
+    time = waves * (deep * np.maximum(step, told.step / 64 / clock) + told.wave / clock)
+    parted = told.split / clock + split * m * n * count * 8 / (units * operands)
     time = np.where(split > 1, np.where(k / split < 256, np.inf, time + parted), time)
     best = time.argmin(axis=1)
     rows = np.arange(len(best))

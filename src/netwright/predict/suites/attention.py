@@ -90,7 +90,7 @@ def describe(columns: Columns, specs: Specs) -> Described:
     around = physics.streamed(chip, passed, passed)
     idle = physics.launch(chip) + np.where(alone, TOKEN, PROMPT) / chip.clock
     work = physics.joined(products + softmax, longest, sharpness=2)
-    time = idle + physics.joined(work, memory) + around + np.where(parts > 1, physics.SPLIT / chip.clock, 0.0)
+    time = idle + physics.joined(work, memory) + around + np.where(parts > 1, physics.USUAL.split / chip.clock, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         told = {
             "log time": np.log2(time / idle),

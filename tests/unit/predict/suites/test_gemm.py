@@ -1,5 +1,7 @@
 """Products: what is read and refused, and physics that must hold on any device."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +106,7 @@ def test_large_products_tend_to_the_sustained_rate_and_small_ones_to_the_launch(
     columns = questions([16384], 16384, 16384)
     specs = Specs.of(columns["device"], DEVICES)
     ideal = 2 * 16384**3 / 3e14
-    assert 1 / physics.PEAK < seconds(columns)[0] / ideal < 1.5
+    assert 1 / physics.USUAL.peak < seconds(columns)[0] / ideal < 1.5
     least = physics.launch(physics.Chip.of(specs))[0]
     assert least < seconds(questions([1], 32, 32))[0] < 4 * least
 
@@ -113,7 +115,7 @@ def test_weights_that_fit_in_the_cache_are_read_faster() -> None:
     chip = physics.Chip.of(Specs.of(np.array(["chip"]), DEVICES))
     moved = np.array([1e6])
     assert physics.streamed(chip, moved, np.array([1e6]))[0] <= physics.streamed(chip, moved, np.array([1e9]))[0]
-    assert physics.streamed(chip, moved, np.array([1e9]))[0] == pytest.approx(1e6 / (2e12 * physics.REACHED))
+    assert physics.streamed(chip, moved, np.array([1e9]))[0] == pytest.approx(1e6 / (2e12 * physics.USUAL.reached))
 
 
 def test_a_device_without_a_rate_is_refused_with_a_reason() -> None:
@@ -131,3 +133,17 @@ def test_many_rows_are_told_as_each_alone() -> None:
     together = seconds(questions(m, 512, 512))
     picked = [0, 17, physics.ROWS_AT_ONCE - 1, physics.ROWS_AT_ONCE, len(m) - 1]
     assert together[picked] == pytest.approx([seconds(questions([m[i]], 512, 512))[0] for i in picked])
+
+
+def test_constants_are_found_again_from_times_they_make() -> None:
+    rng = np.random.default_rng(1)
+    columns = questions([1.0] * 300) | {"device": np.array(["chip", "fast"] * 150, dtype=object)}
+    columns |= {name: 2.0 ** rng.integers(6, 13, 300) for name in ("m", "n", "k")}
+    specs = Specs.of(columns["device"], DEVICES)
+    truth = asdict(physics.USUAL) | {"launch": 1.4 * physics.USUAL.launch, "reached": 0.6}
+    columns["value"] = np.exp(gemm.describe(columns, specs, truth).base)
+    found = gemm.fit_constants(columns, specs)
+    off = {of: np.abs(gemm.describe(columns, specs, of_).base - np.log(columns["value"])).mean()
+           for of, of_ in (("usual", None), ("found", found))}  # fmt: skip
+    assert off["found"] < 0.5 * off["usual"]
+    assert json.loads(json.dumps(found)) == found
