@@ -188,8 +188,9 @@ def _server(url: str, key: str | None) -> dict[str, tuple[str, str, str, Stated]
 Query = Callable[[str, Mapping[str, Any]], Sequence[tuple[Any, ...]]]
 
 _CHIP = (
-    "units", "clock", "cache", "power", "die_area", "transistors", "link", "host_link", "network", "matrix_units",
-"chip")  # fmt: skip
+    "year", "units", "clock", "cache", "power", "die_area", "transistors", "link", "host_link", "network",
+    "matrix_units", "chip",
+)  # fmt: skip
 _SOURCE = "s.title, s.address, s.date, s.licence, s.priority"
 _BEST = "JOIN sources s ON s.id = t.source_id {where} ORDER BY s.priority, s.key"
 
@@ -216,7 +217,7 @@ def _devices(query: Query, key: str | None) -> dict[str, tuple[str, str, str, St
         LEFT JOIN processes p ON p.id = t.process_id {best}"""
     for device_id, title, address, date, licence, priority, released, *values in query(chip, {}):
         row = dict(zip(("architecture", "process", *_CHIP), values, strict=True))
-        row["year"] = int(str(released)[:4]) if released is not None else None
+        row["year"] = row["year"] or (int(str(released)[:4]) if released is not None else None)
         _add(stated[device_id], row, (title, address, date, licence, priority))
     for device_id, *said, memory, bandwidth in query(
         f"SELECT t.device_id, {_SOURCE}, t.capacity, t.bandwidth FROM memory_specs t {best}", {}

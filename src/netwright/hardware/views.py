@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from netwright.hardware import matrices, schema, tiers
+from netwright.hardware import layers, matrices, schema, tiers
 from netwright.hardware.device import DTYPES
 
 VALUES = "device_values"
@@ -83,7 +83,8 @@ def _rates() -> sa.Subquery:
             sa.func.row_number().over(partition_by=(rate.device_id, rate.dtype), order_by=order).label("rank"),
         )
         .join_from(schema.peak_rates, schema.sources)
-        .where(rate.sparsity == "dense", sa.or_(rate.unit == own, own == "vector", rate.device_id.not_in(matrix)))
+        .where(rate.sparsity == "dense", _trusted(rate.device_id))
+        .where(sa.or_(rate.unit == own, own == "vector", rate.device_id.not_in(matrix)))
         .subquery("ranked")
     )  # fmt: skip
 
@@ -97,28 +98,28 @@ def _rates() -> sa.Subquery:
 
 def _chips() -> sa.Subquery:
     chip = schema.chip_specs.c
-    year = sa.cast(sa.func.substr(sa.cast(chip.released, sa.Text), 1, 4), sa.Integer)
+    year = sa.func.coalesce(chip.year, sa.cast(sa.func.substr(sa.cast(chip.released, sa.Text), 1, 4), sa.Integer))
     named = {"architecture": schema.architectures.c.name, "process": schema.processes.c.node, "year": year}
     joined = schema.chip_specs.join(schema.sources).outerjoin(schema.architectures).outerjoin(schema.processes)
     columns = named | {name: chip[name] for name in CHIP}
     found = [_first(column, chip.device_id).label(name) for name, column in columns.items()]
-    return sa.select(chip.device_id, *found).select_from(joined).distinct().subquery("chips")
+    chosen = sa.select(chip.device_id, *found).select_from(joined).where(_trusted(chip.device_id))
+    return chosen.distinct().subquery("chips")
 
 
 def _memory() -> sa.Subquery:
     spec = schema.memory_specs.c
     columns = {"memory": spec.capacity, "bandwidth": spec.bandwidth}
     found = [_first(column, spec.device_id).label(name) for name, column in columns.items()]
-    return (
-        sa.select(spec.device_id, *found).join_from(schema.memory_specs, schema.sources).distinct().subquery("stores")
-    )
+    chosen = sa.select(spec.device_id, *found).join_from(schema.memory_specs, schema.sources)
+    return chosen.where(_trusted(spec.device_id)).distinct().subquery("stores")
 
 
 def _prices() -> sa.Subquery:
     price = schema.prices.c
     first = _first(price.usd / price.count, price.device_id).label("price")
     found = sa.select(price.device_id, first).join_from(schema.prices, schema.sources)
-    return found.where(price.kind == "release").distinct().subquery("releases")
+    return found.where(price.kind == "release", _trusted(price.device_id)).distinct().subquery("releases")
 
 
 def _scores() -> sa.Subquery:
@@ -128,6 +129,13 @@ def _scores() -> sa.Subquery:
              for name, text in matrices.SCORES.items()]  # fmt: skip
     joined = schema.hardware_measurements.join(schema.workloads)
     return sa.select(measured.device_id, *found).select_from(joined).group_by(measured.device_id).subquery("scores")
+
+
+def _trusted(device: Any) -> Any:
+    """As `catalog` has it: what a curated device lacks was left out on purpose; only one's own tables add to it."""
+    spec, source = schema.memory_specs.alias("curated"), schema.sources.alias("curator")
+    curated = sa.select(spec.c.device_id).join_from(spec, source).where(sa.func.substr(source.c.key, 1, 7) == "curated")
+    return sa.or_(schema.sources.c.priority <= layers.OWN, device.not_in(curated))
 
 
 def _first(column: Any, device: Any) -> Any:

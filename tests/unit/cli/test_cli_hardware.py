@@ -313,3 +313,28 @@ def test_every_action_is_in_the_help():
     text = cli.build_parser("hardware")._subparsers._group_actions[0].choices["hardware"].format_help()
     assert all(action in text for action in hardware.ACTIONS)
     assert all(example.split()[2] in hardware.ACTIONS for example in hardware.EXAMPLE.splitlines())
+
+
+def test_the_catalogue_in_postgresql(capsys, monkeypatch, postgres_url):
+    """Import, guess twice, list and export where the database is a server."""
+    import sqlalchemy as sa
+
+    from netwright.hardware import schema
+
+    monkeypatch.setenv(db.VARIABLE, postgres_url)
+    code, out, _ = run(capsys, "import", "curated")
+    assert code == 0
+    assert f"the database of {db.VARIABLE}" in out
+    written = [json.loads(run(capsys, "impute", "--json")[1])["written"] for _ in range(2)]
+    assert written[0] == written[1] > 0
+    engine = db.engine(Path("runs"))
+    with engine.connect() as connection:
+        rows = connection.scalar(sa.select(sa.func.count()).select_from(schema.imputed_values))
+        tiered = {name: tier for name, tier, _ in connection.execute(sa.text("SELECT * FROM tiers"))}
+    engine.dispose()
+    assert rows == written[0]
+    assert tiered["NVIDIA H100 SXM"] == "Ultra"
+    assert len(listed(capsys)) == len(catalog.all())
+    told = json.loads(run(capsys, "export", "--matrix", "graphics", "--json")[1])
+    assert told["coverage"]["cuda"] == 0.0
+    assert not Path("runs").exists()

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from netwright.core import db
-from netwright.hardware import derived, matrices, schema, tiers, views
+from netwright.hardware import catalog, derived, etl, matrices, schema, tiers, views
 from netwright.hardware.device import Device
 
 CARDS = (
@@ -109,6 +109,23 @@ def test_halves_count_half(engine):
 
 def test_scores_are_by_device_and_column(engine, tmp_path):
     assert views.scores(tmp_path / "runs") == {"A One": {"cuda": 1000.0}}
+
+
+def test_the_views_of_what_ships_are_the_catalogue(tmp_path, monkeypatch):
+    monkeypatch.delenv(db.VARIABLE, raising=False)
+    opened = db.engine(tmp_path)
+    etl.run("seed", None, opened)
+    with opened.connect() as connection:
+        rows = {row["name"]: row for row in connection.execute(sa.text("SELECT * FROM matrix_unified")).mappings()}
+    opened.dispose()
+    differ = [
+        (device.name, column, wanted, rows[device.name][column])
+        for device in catalog.all(tmp_path)
+        for column in matrices.MATRICES["unified"]
+        if (wanted := matrices.cell(device, column)) != rows[device.name][column]
+        and not (isinstance(wanted, float) and wanted == pytest.approx(rows[device.name][column], rel=1e-9))
+    ]
+    assert differ == []
 
 
 def test_the_newest_migration_holds_these_views():

@@ -22,7 +22,7 @@ Fault = tuple[str, str, str | None]
 
 CHIP = (
     "units", "lanes", "matrix_units", "base_clock", "clock", "cache", "power", "die_area", "transistors",
-    "link", "host_link", "network", "chip", "form_factor", "released",
+    "link", "host_link", "network", "chip", "form_factor", "released", "year",
 )  # fmt: skip
 MEMORY = {"memory": "capacity", "bandwidth": "bandwidth", "bus_width": "bus_width", "memory_clock": "clock"}
 MEMORY |= {"memory_type": "type"}
@@ -30,7 +30,7 @@ FIELDS = (*CHIP, *MEMORY, "architecture", "foundry", "process")
 """What a source may state of a device, beside rates, prices and results: the columns of the tables, in SI units."""
 
 TEXTS = ("chip", "form_factor", "memory_type", "architecture", "foundry")
-WHOLE = ("units", "lanes", "matrix_units", "bus_width")
+WHOLE = ("units", "year", "lanes", "matrix_units", "bus_width")
 
 CATEGORIES = {
     "data centre GPU": "gpu", "workstation GPU": "gpu", "desktop GPU": "gpu", "laptop GPU": "gpu", "GPU": "gpu",

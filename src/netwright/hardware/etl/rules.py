@@ -111,6 +111,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "cache": (1e3, 1e12), "power": (0.5, 5e4), "die_area": (1e-6, 0.1), "transistors": (1e4, 1e14),
     "link": (1e7, 1e14), "host_link": (1e7, 1e13), "network": (1e6, 1e14), "memory": (1e4, 1e14),
     "bandwidth": (1e6, 1e15), "bus_width": (1, 1e5), "memory_clock": (1e6, 1e11), "process": (1e-9, 1e-5),
+    "year": (1975, 2035),
 }  # fmt: skip
 """Least and most of any device ever sold, with room: from a 1986 graphics card to a wafer. Outside is a wrong unit."""
 

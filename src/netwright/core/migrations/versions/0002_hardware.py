@@ -94,6 +94,7 @@ def upgrade() -> None:
         sa.Column("chip", sa.String()),
         sa.Column("form_factor", sa.String()),
         sa.Column("released", sa.Date(), index=True),
+        sa.Column("year", sa.Integer()),
         sa.Column("units", sa.Integer()),
         sa.Column("lanes", sa.Integer()),
         sa.Column("matrix_units", sa.Integer()),
