@@ -28,6 +28,9 @@ benchmark); rounded outwards, and nothing draws more than its design power for l
 """
 
 
+WATTS = "share of the design power that another device drew under load"
+
+
 @dataclass
 class Forecast:
     """Measurements as they are found; all share `left_out`, which says what is missing and why."""
@@ -88,11 +91,12 @@ class Forecast:
         """
         terms = self.question.terms
         devices = float(self.question.split.devices)
+        by = WATTS if watts is None else "power measured under load (suite power)"
         watts = watts or power(self.device)
         if watts is None:
             self.left_out["power"] = f"no design power of {self.device.name} is known"
         else:
-            self.add("power", watts)
+            self.add("power", watts, method=by)
             joules = watts * devices / throughput
             self.add("energy", joules)
             if tokens:

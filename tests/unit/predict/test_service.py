@@ -60,6 +60,7 @@ def test_the_power_of_a_load(suites):
     suites[0]["power"] = told("power", 150.0)
     found = ask(batch=8, output=50)
     assert found["power"].value == 150
+    assert "suite power" in found["power"].conditions["method"]
     assert found["power"].high == GPU.power  # nothing draws more
     assert found["energy"].value == pytest.approx(150 / found["throughput"].value)
     row = suites[1]["power"]
