@@ -72,7 +72,7 @@ class Counter(TorchDispatchMode):
         self.activations, self.copies = Alive(), Alive()
         self._paused = self._backward = False
         self._weights = {storage(weight) for weight in weights}
-        self._made_by: dict[int, tuple[int, ...]] = {}
+        self._made_by: dict[int, tuple[tuple[int, float], ...]] = {}
         for tensor in inputs:
             self._born(tensor)
 
@@ -115,9 +115,11 @@ class Counter(TorchDispatchMode):
             dtype=_dtype(made, given),
             **shape,
         )
-        self._made_by |= {storage(tensor): (*before, len(self.operators) - 1) for tensor in made}
+        at = len(self.operators) - 1
+        self._made_by |= {storage(tensor): (*before, (at, bytes_of(tensor))) for tensor in made}
 
     def record(self, name: str, flops: float, **about: Any) -> None:
+        """One operator, its bytes as they are said."""
         self.operators.append(Operator(name=name, flops=flops, **about))
 
     def backward(self) -> None:
@@ -129,17 +131,17 @@ class Counter(TorchDispatchMode):
         key = storage(tensor)
         if key in self._weights:
             return
-        made_by = self._made_by.get(key, ())
-        for at in made_by:
+        read = 0.0  # of a copy: the gradient that another operator wrote
+        for at, size in self._made_by.get(key, ()):
             operator = self.operators[at]
-            size = operator.output_bytes + (operator.input_bytes if at != made_by[0] else 0.0)
-            if operator.name == "convolution_backward":  # it wrote the gradient of its input too
-                size = min(bytes_of(tensor), size)
-            left = operator.output_bytes + operator.input_bytes - size
-            given = min(operator.input_bytes, left)
+            written, read = min(size, operator.output_bytes), min(read, operator.input_bytes)
             self.operators[at] = replace(
-                operator, weight_bytes=operator.weight_bytes + size, input_bytes=given, output_bytes=left - given
+                operator,
+                weight_bytes=operator.weight_bytes + written + read,
+                input_bytes=operator.input_bytes - read,
+                output_bytes=operator.output_bytes - written,
             )
+            read = written
         self._weights.add(key)
         self.activations.forget(key)
 
@@ -153,6 +155,7 @@ class Counter(TorchDispatchMode):
 
     @staticmethod
     def dtype_of(tensor: Tensor) -> str:
+        """What a tensor computes in."""
         return _dtype([tensor])
 
     def _add_rows(self, packet: Any, args: Any, given: list[Tensor], made: list[Tensor]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from netwright.core.workload import BYTES, Attention, Matrix, Operator
@@ -115,9 +116,8 @@ def _other(node: Any, graph: Graph, given: Sequence[Tensor], made: Sequence[Tens
 def _product(node: Any, matrix: Matrix, given: Sequence[Tensor], made: Sequence[Tensor]) -> Operator:
     name = "mm"
     if node.op_type in CONVOLUTIONS:
-        grouped = {True: "grouped_convolution", False: "convolution"}[matrix.count > 1]
-        name = "depthwise_convolution" if matrix.count > 1 and matrix.k == _kernel(node, given) else grouped
-        name = "convolution" if node.op_type == "ConvTranspose" and matrix.count == 1 else name
+        name = "grouped_convolution" if matrix.count > 1 else "convolution"
+        name = "depthwise_convolution" if matrix.count == given[0].shape[1] > 1 else name
     elif node.op_type in ("Gemm", "FusedGemm", "QGemm"):
         name = "addmm"
     elif matrix.grows == "count":
@@ -130,13 +130,8 @@ def _product(node: Any, matrix: Matrix, given: Sequence[Tensor], made: Sequence[
     return _in(one, given[0].dtype) if given[0].dtype in BYTES else one
 
 
-def _kernel(node: Any, given: Sequence[Tensor]) -> int:
-    weight = given[CONVOLUTIONS[node.op_type]].shape if len(given) > CONVOLUTIONS[node.op_type] else ()
-    return math.prod(weight[2:])
-
-
 def _in(one: Operator, dtype: str) -> Operator:
-    return Operator(**{**vars(one), "dtype": dtype})
+    return replace(one, dtype=dtype)
 
 
 def _operator(

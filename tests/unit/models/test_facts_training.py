@@ -48,6 +48,19 @@ def test_gradients_of_weights_are_written_once_whatever_the_batch():
     assert grown.kept_bytes == pytest.approx(many.kept_bytes, rel=0.01)
 
 
+@pytest.mark.parametrize("autocast", [False, True])
+def test_layers_with_several_gradients_write_each_where_it_belongs(autocast):
+    """A convolution's and a norm's gradient of the input grow with the batch, those of the weights do not."""
+    layer = One(nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3)))
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        few, many = (facts.trace_training(layer, {"x": torch.empty(n, 2, 12, 12)}) for n in (2, 4))
+    assert [o.name for o in few.operators] == [o.name for o in many.operators]
+    for a, b in zip(few.operators, many.operators, strict=True):
+        assert a.weight_bytes == b.weight_bytes, a.name
+        if a.name.endswith("backward") and a.output_bytes:
+            assert b.output_bytes == 2 * a.output_bytes
+
+
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_the_optimizer_passes_over_what_it_trains(name):
     model = perceptron()
