@@ -237,7 +237,7 @@ def _score(
 
 def table(scores: Iterable[Score]) -> pd.DataFrame:
     """Scores as a frame, a row each."""
-    return pd.DataFrame([vars(score) for score in scores])
+    return pd.DataFrame([vars(score) for score in scores], columns=list(Score.__dataclass_fields__))
 
 
 def summary(frame: pd.DataFrame, of: Callable[[pd.Series], float] = np.mean) -> pd.DataFrame:
