@@ -39,7 +39,8 @@ def _validate(folder: Path, args: argparse.Namespace) -> Answer:
     lines = [
         f"Predictor {report.version}; rows read: {read}.",
         "error: median and 90th percentile of |predicted / measured - 1|; held: share of rows inside their 90 %"
-        " interval, after so many measured rows of the device. *: the predictor learned from this device.",
+        " interval, after so many measured rows of the device. *: the predictor learned from this device;"
+        " !: most of its rows are out of range.",
     ]
     return Answer(report.plain(), _view(_scores(report.frame), report.refused, lines))
 
@@ -68,7 +69,8 @@ def _scores(frame: Any) -> list[Any]:
     from netwright.predict import backtest
 
     shown: list[Any] = []
-    for (suite, split), part in frame.groupby(["suite", "split"], sort=False):
+    whole = frame[frame["stratum"] == "all"] if len(frame) else frame
+    for (suite, split), part in whole.groupby(["suite", "split"], sort=False) if len(whole) else ():
         title = suite if split == "validate" else f"{suite}, {split} left out"
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         table.add_column("median/90 %, held", overflow="fold")
@@ -77,18 +79,26 @@ def _scores(frame: Any) -> list[Any]:
             table.add_column(f"{k} rows" if k else "none", justify="right", no_wrap=True)
         table.add_column("n", justify="right", no_wrap=True)
         for method, rows in part.groupby("method", sort=False):
-            own = method == backtest.OURS
-            for device, told in rows.groupby("device", sort=False) if own else [(f"mean: {method}", rows)]:
-                by = told.groupby("k")[["error", "error_90", "coverage"]].mean().to_dict("index")
-                seen = " *" if own and "seen" in told and told["seen"].any() else ""
-                table.add_row(
-                    f"{device}{seen}", *(_pair(by[k]) if k in by else "" for k in shots), f"{told['n'].max():,}"
-                )
-            if own and rows["device"].nunique() > 1:
-                by = rows.groupby("k")[["error", "error_90", "coverage"]].mean().to_dict("index")
-                table.add_row("mean of devices", *(_pair(by[k]) if k in by else "" for k in shots), "")
+            if method == backtest.OURS:
+                for device, told in rows.groupby("device", sort=False):
+                    count = f"{told['n'].max():,}"
+                    table.add_row(f"{device}{_marks(told)}", *_cells(told, shots), count)
+            if method != backtest.OURS or rows["device"].nunique() > 1:
+                name = "mean of devices" if method == backtest.OURS else f"mean: {method}"
+                table.add_row(name, *_cells(rows, shots), "")
         shown += [table, ""]
     return shown
+
+
+def _marks(told: Any) -> str:
+    """Whether the predictor has seen the device, and whether most of its rows are out of range."""
+    seen = " *" if "seen" in told and told["seen"].any() else ""
+    return seen + (" !" if told["flagged"].iloc[0] > 0.5 else "")
+
+
+def _cells(rows: Any, shots: Sequence[int]) -> list[str]:
+    by = rows.groupby("k")[["error", "error_90", "coverage"]].mean().to_dict("index")
+    return [_pair(by[k]) if k in by else "" for k in shots]
 
 
 def _pair(row: Mapping[str, Any]) -> str:
