@@ -27,6 +27,7 @@ print(json.dumps({"code": code, "heavy": sorted(heavy & sys.modules.keys())}), f
         ["hardware", "list"],
         ["hardware", "show", "h100", "--json"],
         ["predict", "--help"],
+        ["predict", "Qwen3-8B", "--device", "h100", "--json"],
         ["doctor"],
     ],
     ids=" ".join,
