@@ -251,6 +251,9 @@ def test_advice_is_one_of_the_actions(capsys):
         (("synthesize", "Hopper"), "units, GB/s and GB"),
         (("report", "-o", "report.pdf"), "ends in .html"),
         (("diagram", "--format", "png"), "dbml, mermaid"),
+        (("show", "h100", "--tier", "Ultra"), "an option of list, export, report, not of show"),
+        (("list", "--units", "4"), "an option of synthesize"),
+        (("compare", "h100", "a100", "-o", "x.csv"), "not of compare"),
     ],
 )
 def test_wrong_requests_lead_on_and_leave_nothing(capsys, tmp_path, words, said):

@@ -36,6 +36,16 @@ TAKES = {
     "advise": "a model",
 }  # fmt: skip
 
+_MANY = ("list", "export", "report")
+OPTIONS = {
+    **dict.fromkeys(("manufacturer", "architecture", "kind", "min_bandwidth", "max_price", "since", "tier", "sort",
+                     "limit"), _MANY),
+    **dict.fromkeys(("min_memory", "max_power"), (*_MANY, "advise")),
+    **dict.fromkeys(("units", "bandwidth", "memory"), ("synthesize",)),
+    "matrix": ("export",), "format": ("list", "export", "diagram"), "output_file": (*_MANY, "diagram"),
+}  # fmt: skip
+"""Option -> the actions that heed it; with another it is refused, not passed over."""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
@@ -47,7 +57,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "words", nargs="*", metavar="NAME", help="as the action takes; runs=FOLDER is where imports are (default: runs)"
     )
     chosen = parser.add_argument_group(
-        "which devices", "for list, export, report and derive; --min-memory and --max-power below choose too"
+        "which devices", "for list, export and report; --min-memory and --max-power below choose too"
     )
     chosen.add_argument("--manufacturer", metavar="NAME")
     chosen.add_argument("--architecture", metavar="NAME")
@@ -78,6 +88,12 @@ def main(args: argparse.Namespace) -> Answer:
     if not least <= len(args.overrides) <= most:
         allowed = f"{args.action} takes {TAKES.get(args.action, 'no name')}"
         raise UserError("name", " ".join(args.overrides), allowed, "netwright hardware --help")
+    for option, actions in OPTIONS.items():
+        if getattr(args, option) is not None and args.action not in actions:
+            allowed = f"an option of {', '.join(actions)}, not of {args.action}"
+            raise UserError(
+                f"--{option.replace('_', '-')}", getattr(args, option), allowed, "netwright hardware --help"
+            )
     if args.action == "advise":
         return advise.main(args.overrides[0], args)
     module = importlib.import_module(f"netwright.cli.hardware.{ACTIONS[args.action]}")

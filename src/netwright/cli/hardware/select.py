@@ -1,4 +1,4 @@
-"""Which devices a person means: the filters and the order of list, export, report and derive."""
+"""Which devices a person means: the filters and the order of list, export and report."""
 
 from __future__ import annotations
 
