@@ -46,10 +46,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(name: str, args: argparse.Namespace) -> Answer:
     """Rank the catalogue for a model."""
+    from netwright.cli.predict import opened
     from netwright.core import figure
     from netwright.core.run import progress
     from netwright.hardware import catalog
-    from netwright.predict import advise, model
+    from netwright.predict import advise
 
     question = _question(args)
     limits = advise.Limits(**{limit: getattr(args, limit) for limit in OPTIONS})
@@ -59,7 +60,7 @@ def main(name: str, args: argparse.Namespace) -> Answer:
     if args.dry_run:
         return Answer({"model": name, "devices": len(devices)}, f"would rank {len(devices)} devices for {name}")
     figure.check(args.plot)
-    found = model.open(name, question.sequence)
+    found = opened(name, question)
     with progress("asking every device", len(devices)) as advance:
         advice = advise.rank(
             found, question, limits, args.objective,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ EXAMPLE = """netwright predict Qwen3-8B --device h100 --device l40s --batch 16
   netwright predict net.onnx --device l4 --why --plot roofline.png
   netwright predict package.module:build --device mi300x --devices 8 --training
   netwright predict validate FOLDER --specs my-card.yaml"""
+
+FEW = 20
+"""Devices that are asked in less time than a bar is worth."""
 
 ACTIONS = ("fit", "validate", "promote", "backtest", "serve")
 
@@ -86,7 +90,7 @@ def _predict(name: str, args: argparse.Namespace) -> Answer:
     from netwright.cli.predict import view
     from netwright.core import figure
     from netwright.core.run import progress
-    from netwright.predict import estimate, learned, model
+    from netwright.predict import estimate, learned
 
     question = _question(args)
     devices = _devices(args)
@@ -95,10 +99,11 @@ def _predict(name: str, args: argparse.Namespace) -> Answer:
         planned = {"model": name, "devices": names, "question": question}
         return Answer(planned, f"would predict {name} on " + ", ".join(names))
     figure.check(args.plot)
-    found = model.open(name, question.sequence)
+    found = opened(name, question)
     learned.check()
     predicted, refused = {}, []
-    with progress("predicting", len(devices)) as advance:
+    many = progress("predicting", len(devices)) if len(devices) > FEW else contextlib.nullcontext(lambda **_: None)
+    with many as advance:
         for device in devices:
             try:
                 predicted[device.name] = estimate.predict(found, device, question)
@@ -122,6 +127,17 @@ def _predict(name: str, args: argparse.Namespace) -> Answer:
         view.draw(found, question, answered, predicted, args.plot)
         shown.append(f"Plot: {args.plot}")
     return Answer(data, view.group(shown))
+
+
+def opened(name: str, question: Any) -> Any:
+    """The model of that name; a Python function takes seconds to trace, under a bar."""
+    from netwright.core.run import progress
+    from netwright.predict import model
+
+    if not model.FUNCTION.fullmatch(name):
+        return model.open(name, question.sequence)
+    with progress(f"tracing {name}", None):
+        return model.open(name)
 
 
 def _question(args: argparse.Namespace) -> Any:
