@@ -2,7 +2,7 @@
 
     serve(root=Path("runs"), port=8077)
 
-    GET  /                      a page to try it, with the interface in words
+    GET  /                      a page to try it, with the interface in words; as JSON to who accepts that
     GET  /devices               the names of the catalogue
     GET  /predict?model=Qwen3-8B&device=l40s&batch=16      the same as JSON: predictions, refused
     POST /predict               the same, the question as a JSON object
@@ -90,6 +90,8 @@ def app(root: Path | None = None) -> Any:
         return await answer(request, lambda asked, root: {"devices": [device.name for device in catalog.all()]})
 
     async def page(request: Request) -> Response:
+        if "application/json" in request.headers.get("accept", ""):
+            return JSONResponse(description())
         return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers=HEADERS)
 
     async def missing(request: Request, fault: Exception) -> Response:
@@ -133,6 +135,24 @@ def listener(root: Path | None, host: str, port: int) -> Any:
         limit_concurrency=CONNECTIONS, timeout_keep_alive=5, h11_max_incomplete_event_size=16_384,
     )  # fmt: skip
     return uvicorn.Server(config)
+
+
+def description() -> dict[str, Any]:
+    """The interface in words, for programs: `GET /` with `Accept: application/json`."""
+    asked = {name: "whole number" for name in NUMBERS} | {name: "number" for name in ("electricity", "years")}
+    asked |= {name: "text" for name in ("model", "precision", "parallel", "price", "provider")}
+    asked |= {name: "true or false" for name in ("training", "compiled")}
+    limits = {name: "number" for name in advise.LIMITS}
+    predict = {**asked, "device": "text, or several", "needs": ["model", "device"]}
+    return {
+        "GET or POST /predict": {"takes": predict, "gives": {"model": "", "predictions": [], "refused": []}},
+        "GET or POST /advise": {
+            "takes": {**asked, **limits, "objective": "cost, energy, latency or throughput", "needs": ["model"]},
+            "gives": {"objective": "", "choices": [], "excluded": []},
+        },
+        "GET /devices": {"gives": {"devices": []}},
+        "errors": {"error": {"setting": "", "value": "", "allowed": "", "next": ""}},
+    }
 
 
 PAGE = Path(__file__).with_name("server.html")

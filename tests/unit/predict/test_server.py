@@ -95,6 +95,11 @@ def test_advice(address):
 def test_the_rest_of_the_interface(address):
     status, body = get(address, "/")
     assert (status, body[:15]) == (200, b"<!doctype html>")
+    request = urllib.request.Request(f"http://{address[0]}:{address[1]}/", headers={"Accept": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as reply:
+        told = json.load(reply)
+    takes = {name for path in told.values() for name in path.get("takes", ())} - {"needs"}
+    assert takes == set(server.KNOWN)
     assert json.loads(get(address, "/devices")[1])["devices"] == [device.name for device in catalog.all()]
 
 
