@@ -139,10 +139,10 @@ def listener(root: Path | None, host: str, port: int) -> Any:
 
 def description() -> dict[str, Any]:
     """The interface in words, for programs: `GET /` with `Accept: application/json`."""
-    asked = {name: "whole number" for name in NUMBERS} | {name: "number" for name in ("electricity", "years")}
-    asked |= {name: "text" for name in ("model", "precision", "parallel", "price", "provider")}
-    asked |= {name: "true or false" for name in ("training", "compiled")}
-    limits = {name: "number" for name in advise.LIMITS}
+    asked = dict.fromkeys(NUMBERS, "whole number") | dict.fromkeys(("electricity", "years"), "number")
+    asked |= dict.fromkeys(("model", "precision", "parallel", "price", "provider"), "text")
+    asked |= dict.fromkeys(("training", "compiled"), "true or false")
+    limits = dict.fromkeys(advise.LIMITS, "number")
     predict = {**asked, "device": "text, or several", "needs": ["model", "device"]}
     return {
         "GET or POST /predict": {"takes": predict, "gives": {"model": "", "predictions": [], "refused": []}},
