@@ -145,7 +145,7 @@ def _dots(devices: Sequence[Device], groups: Mapping[str, str], x: str, y: str) 
 
 
 def _tier_figure(devices: Sequence[Device], groups: Mapping[str, str], order: list[str]) -> Any:
-    names = list(tiers.NAMES)
+    names, order = list(tiers.NAMES), [name for name in order if name in groups.values()]
     values = np.zeros((len(names), len(order)), dtype=np.int_)
     for device in devices:
         for tier in (tiers.tier(device), tiers.ai_tier(device)):
