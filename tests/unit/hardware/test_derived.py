@@ -139,3 +139,22 @@ def test_a_person_reads_units():
     assert derived.text("gain_matrix", 15.01) == "15"
     assert derived.text("energy_per_byte", 2.09e-10) == "209 pJ/B"
     assert derived.text("throughput_resnet50", 24138.0) == "24,100 images/s"
+
+
+POSITIVE = st.floats(min_value=1e-30, max_value=1e30)
+
+
+@given(
+    st.dictionaries(st.sampled_from(DTYPES), POSITIVE, min_size=1), POSITIVE, POSITIVE, st.booleans(),
+    st.dictionaries(st.sampled_from([name for name in OPTIONAL if name != "units"]), POSITIVE),
+    st.none() | st.integers(1, 10**6),
+)  # fmt: skip
+def test_whatever_a_device_states_every_metric_is_a_number_in_its_interval(
+    rates, bandwidth, memory, narrow, more, units
+):
+    device = Device(name="D", manufacturer="M", kind="gpu", rates=rates, bandwidth=bandwidth, memory=memory,
+                    narrow=narrow, units=units, **more)  # fmt: skip
+    for name, one in derived.derive(device).items():
+        assert 0 <= one.low <= one.value <= one.high < math.inf
+        assert derived.text(name, one.value)
+        assert derived.interval(name, one)
