@@ -14,7 +14,7 @@ from netwright.core.error import UserError
 from netwright.core.measurement import Measurement
 from netwright.core.workload import Workload
 from netwright.hardware.device import Device
-from netwright.predict import generation, memory, roofline, scale, timing, training
+from netwright.predict import generation, memory, roofline, scale, timing, training, watts
 from netwright.predict.forecast import Forecast
 from netwright.predict.llm import LLM
 from netwright.predict.question import Question
@@ -67,5 +67,6 @@ def _inference(work: Workload, device: Device, question: Question) -> list[Measu
     if demand.item:
         forecast.join(memory.max_batch(demand, device))
     forecast.utilised(work.flops, roofline.main_dtype(work), seconds)
-    forecast.paid(throughput)
+    shared = split.tensor * split.pipeline
+    forecast.paid(throughput, watts.under(watts.Load.of(work, seconds.value, shared), device))
     return forecast.found

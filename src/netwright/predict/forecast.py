@@ -20,15 +20,8 @@ from netwright.predict.timing import Timing
 
 MILLION = 1e6
 
-LOAD = (0.40, 0.75, 1.0)
-"""Power under load over the thermal design power: least, median, most.
-
-Of 888 measured servings of language models on the H100, 5 %, 50 % and 95 % are 0.42, 0.76 and 0.97 (ML.ENERGY
-benchmark); rounded outwards, and nothing draws more than its design power for long.
-"""
-
-
-WATTS = "share of the design power that another device drew under load"
+GUESSED = "share of the design power that the H100 drew under such load"
+MEASURED = "power measured under load (suite power)"
 
 
 @dataclass
@@ -83,16 +76,14 @@ class Forecast:
         peak = self.device.rate(dtype).flops * self.question.split.tensor * self.question.split.pipeline
         self.add("utilisation", (seconds.inverse() * (flops / peak)).at_most(1.0))
 
-    def paid(self, throughput: Spread, tokens: int = 0, watts: Spread | None = None) -> None:
+    def paid(self, throughput: Spread, watts: Spread | None, *, by: str = GUESSED, tokens: int = 0) -> None:
         """Power, energy and cost of a rate of items, and of their output tokens where they have some.
 
-        `watts` are those of one device where a suite told them, else a share of its design power. Without
-        terms, a price that nobody states is left out; with them, it is refused.
+        `watts` are those of one device, `by` how they were found. Without terms, a price that nobody states is
+        left out; with them, it is refused.
         """
         terms = self.question.terms
         devices = float(self.question.split.devices)
-        by = WATTS if watts is None else "power measured under load (suite power)"
-        watts = watts or power(self.device)
         if watts is None:
             self.left_out["power"] = f"no design power of {self.device.name} is known"
         else:
@@ -114,8 +105,3 @@ class Forecast:
         self.add("cost", dollars, **told)
         if tokens:
             self.add("token_cost", dollars / tokens, **told)
-
-
-def power(device: Device) -> Spread | None:
-    """Watts of one device under load; None where its design power is not known."""
-    return None if device.power is None else Spread(LOAD[1], LOAD[0], LOAD[2]) * device.power

@@ -19,8 +19,8 @@ from netwright.core.error import UserError
 from netwright.core.measurement import Measurement, readable
 from netwright.core.workload import Workload
 from netwright.hardware.device import Device
-from netwright.predict import llm, memory, passes, scale, service, timing
-from netwright.predict.forecast import Forecast
+from netwright.predict import llm, memory, passes, scale, service, timing, watts
+from netwright.predict.forecast import MEASURED, Forecast
 from netwright.predict.llm import LLM
 from netwright.predict.question import Question
 from netwright.predict.spread import Spread
@@ -66,13 +66,21 @@ def predict(model: LLM, device: Device, question: Question) -> list[Measurement]
     if demand.token:
         forecast.join(memory.max_context(demand, device, batch))
     parts = list(passes.passes(model, batch, 1, sequence + output // 2))
-    forecast.utilised(sum(float(part.flops) * part.times for part in parts), parts[0].dtype, each)
+    flops, moved = (sum(float(getattr(part, of)) * part.times for part in parts) for of in ("flops", "bytes"))
+    forecast.utilised(flops, parts[0].dtype, each)
     own = split.tensor * split.pipeline
     rate = times.requests.value * output * split.pipeline
-    watts = service.power(
+    drawn = service.power(
         model, device, batch=batch, output=output, devices=own, each=each, rate=rate, measured=question.measured
     )
-    forecast.paid(requests, tokens=output, watts=watts)
+    if drawn is not None:
+        forecast.paid(requests, drawn, by=MEASURED, tokens=output)
+    else:
+        launches = float(sum(part.times for part in parts))
+        load = watts.Load(
+            seconds=each.value, flops=flops / own, bytes=moved / own, launches=launches, dtype=parts[0].dtype
+        )
+        forecast.paid(requests, watts.under(load, device), tokens=output)
     return forecast.found
 
 

@@ -9,7 +9,7 @@ from netwright.core.error import UserError
 from netwright.core.measurement import Measurement
 from netwright.core.workload import Workload
 from netwright.hardware.device import Device
-from netwright.predict import memory, roofline, scale, timing
+from netwright.predict import memory, roofline, scale, timing, watts
 from netwright.predict.forecast import Forecast
 from netwright.predict.question import Question
 from netwright.predict.spread import Spread
@@ -47,7 +47,8 @@ def predict(work: Workload, device: Device, question: Question) -> list[Measurem
     forecast.join(memory.needed(demand, device, own.batch))
     forward = alone / (1.0 if work.kind == "training" else timing.BACKWARD)
     forecast.utilised(own.flops, roofline.main_dtype(own), forward)
-    forecast.paid(throughput)
+    load = watts.Load.of(own, forward.value, split.tensor * split.pipeline)
+    forecast.paid(throughput, watts.under(load, device))
     return forecast.found
 
 
