@@ -11,4 +11,5 @@ SUITES = {
     "ttft": "netwright.predict.suites.ttft",
     "power": "netwright.predict.suites.power",
     "mlperf": "netwright.predict.suites.mlperf",
+    "mlperf_server": "netwright.predict.suites.mlperf_server",
 }

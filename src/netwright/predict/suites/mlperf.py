@@ -73,8 +73,8 @@ def tasks() -> Mapping[str, Task]:
     return {name: recipe.build(Task, value, name) for name, value in values.items()}
 
 
-def read(folder: Path) -> tuple[Columns, dict[str, int]]:
-    """All rows of the folder's mlperf/*.csv.gz and *.csv, and reason -> rows refused."""
+def read(folder: Path, scenario: str = "Offline") -> tuple[Columns, dict[str, int]]:
+    """All rows of the folder's mlperf/*.csv.gz and *.csv in a scenario, and reason -> rows refused."""
     import pandas as pd
 
     parts: list[pd.DataFrame] = []
@@ -85,15 +85,15 @@ def read(folder: Path) -> tuple[Columns, dict[str, int]]:
         except (ValueError, OSError, EOFError) as fault:
             refused[f"{path.name} is no table: {type(fault).__name__}"] += 1
             continue
-        parts.append(_rows(frame, refused))
+        parts.append(_rows(frame, scenario, refused))
     if not any(map(len, parts)):
         return {}, dict(refused)
     table = pd.concat(parts, ignore_index=True)
     return {str(name): table[name].to_numpy() for name in table}, dict(refused)
 
 
-def _rows(frame: pd.DataFrame, refused: Counter[str]) -> pd.DataFrame:
-    """The offline results of tuned closed submissions on whole accelerators, for one accelerator."""
+def _rows(frame: pd.DataFrame, scenario: str, refused: Counter[str]) -> pd.DataFrame:
+    """A scenario's results of tuned closed submissions on whole accelerators, for one accelerator."""
     import pandas as pd
 
     def text(name: str) -> pd.Series[str]:
@@ -109,8 +109,8 @@ def _rows(frame: pd.DataFrame, refused: Counter[str]) -> pd.DataFrame:
     work: pd.Series[str] = text("MlperfModel") + np.where(version >= since, " tokens", "")
     reasons = {
         "not of the closed division": text("Division") != "closed",
-        "not the offline scenario": text("Scenario") != "Offline",
-        "a result in watts or without a unit": ~text("Units").isin(["Samples/s", "Tokens/s"]),
+        f"not the {scenario.lower()} scenario": text("Scenario") != scenario,
+        "a result in watts or without a unit": ~text("Units").isin(["Samples/s", "Queries/s", "Tokens/s"]),
         "no accelerator": device.isin(["", "-"]),
         "a slice of an accelerator, or a virtual one": device.str.contains(_SLICE),
         "a reference implementation, which no device was tuned for": text("framework").str.contains(_REFERENCE),
@@ -129,7 +129,7 @@ def _rows(frame: pd.DataFrame, refused: Counter[str]) -> pd.DataFrame:
             "device": device,
             "value": value,
             "work": work,
-            "mode": np.where(name.str.contains("maxq|non maxn", case=False), "offline, power capped", "offline"),
+            "mode": np.where(name.str.contains("maxq|non maxn", case=False), "power capped", "full power"),
             "family": text("MlperfModel").str.replace(r"-99(\.9)?$", "", regex=True),
             "version": version,
             "accelerators": count,
@@ -139,7 +139,9 @@ def _rows(frame: pd.DataFrame, refused: Counter[str]) -> pd.DataFrame:
     return found[good]
 
 
-def columns_of(task: str, device: str, version: float = 4.1, accelerators: int = 1, mode: str = "offline") -> Columns:
+def columns_of(
+    task: str, device: str, version: float = 4.1, accelerators: int = 1, mode: str = "full power"
+) -> Columns:
     """One question as a row. Raises KeyError for a task that is not in `tasks()`."""
     tasks()[task]
     texts = {"device": device, "work": task, "mode": mode, "family": re.sub(r"-99(\.9)?.*$", "", task)}

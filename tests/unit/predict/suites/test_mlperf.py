@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from netwright.hardware import catalog
-from netwright.predict.suites import mlperf
+from netwright.predict.suites import mlperf, mlperf_server
 from netwright.predict.table import Specs
 
 ROW = {
@@ -107,7 +107,15 @@ def test_from_round_41_on_gptj_holds_tokens_whatever_the_label_says(tmp_path):
 
 def test_power_capped_systems_are_another_mode(tmp_path):
     columns, _ = mlperf.read(folder_with(tmp_path, {"SystemName": "Server (8x H100_MaxQ, TensorRT)"}, {}))
-    assert columns["mode"].tolist() == ["offline, power capped", "offline"]
+    assert columns["mode"].tolist() == ["power capped", "full power"]
+
+
+def test_the_server_scenario_is_a_suite_of_its_own(tmp_path):
+    folder = folder_with(tmp_path, {"Scenario": "Server", "Units": "Queries/s", "Result": "40000"}, {})
+    columns, refused = mlperf_server.read(folder)
+    assert columns["value"].tolist() == [5000.0]
+    assert refused == {"not the server scenario": 1}
+    assert mlperf.read(folder)[0]["value"].tolist() == [8750.0]
 
 
 def test_nodes_count(tmp_path):
