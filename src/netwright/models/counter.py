@@ -126,10 +126,9 @@ class Counter(TorchDispatchMode):
         """From here on gradients are computed."""
         self._backward = True
 
-    def gradient(self, tensor: Tensor) -> None:
+    def gradient_of(self, weight: Tensor) -> None:
         """A weight's gradient has been computed: it is no activation, and whoever wrote it wrote a weight."""
-        key = storage(tensor)
-        if key in self._weights:
+        if weight.grad is None or (key := storage(weight.grad)) in self._weights:
             return
         read = 0.0  # of a copy: the gradient that another operator wrote
         for at, size in self._made_by.get(key, ()):

@@ -87,7 +87,7 @@ def trace_training(
         counter = Counter(weights.values(), tensors(fakes))
         trained = [weight for weight in weights.values() if weight.requires_grad]
         for weight in trained:
-            weight.register_post_accumulate_grad_hook(lambda weight: counter.gradient(weight.grad))
+            weight.register_post_accumulate_grad_hook(counter.gradient_of)
         with counter, Fused(counter):
             value = (loss or _mean)(functional_call(model, weights, kwargs=fakes))
             kept = counter.activations.now

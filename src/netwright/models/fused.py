@@ -89,6 +89,7 @@ class _Attention(torch.autograd.Function):
             batch=math.prod(q.shape[:-3]), heads=heads[0], kv_heads=heads[1], queries=q.shape[-2], keys=k.shape[-2],
             head_dim=q.shape[-1], value_dim=v.shape[-1], causal=causal,
         )  # fmt: skip
+        ctx.mask = mask if ctx.needs_input_grad[3] else None
         ctx.save_for_backward(q, k, v, made, made.new_empty(made.shape[:-1], dtype=torch.float32))
         given = [q, k, v] if mask is None else [q, k, v, mask]
         counter.add("scaled_dot_product_attention", ctx.shape.flops, given, [made], attention=ctx.shape)
@@ -102,8 +103,10 @@ class _Attention(torch.autograd.Function):
         # the scores once more, and a product for each of the gradients of scores, values, queries and keys
         flops = 2.0 * a.batch * a.heads * a.queries * a.keys * (3 * a.head_dim + 2 * a.value_dim)
         name = "scaled_dot_product_attention_backward"
-        ctx.counter.add(name, flops, [gradient, q, k, v, made], gradients, attention=a)
-        return None, None, None, None, *gradients
+        mask = None if ctx.mask is None else ctx.mask.new_empty(ctx.mask.shape)  # a learned bias
+        wrote = gradients if mask is None else [*gradients, mask]
+        ctx.counter.add(name, flops, [gradient, q, k, v, made], wrote, attention=a)
+        return None, None, None, mask, *gradients
 
 
 @dataclass(frozen=True)

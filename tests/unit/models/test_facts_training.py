@@ -204,3 +204,20 @@ def test_alive_at_once_is_what_the_allocator_sees(name):
     gradients = sum(p.grad.nbytes for p in model.parameters())
     model.zero_grad()
     assert 0.9 * step.peak_bytes <= seen <= step.peak_bytes + 1.5 * gradients
+
+
+def test_a_learned_bias_of_attention_has_a_gradient():
+    class Biased(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.zeros(9, 4))
+
+        def forward(self, x):
+            index = torch.zeros(5, 5, dtype=torch.long)
+            bias = self.table[index.flatten()].unflatten(0, (5, 5)).permute(2, 0, 1)
+            return nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=bias)
+
+    step = facts.trace_training(Biased(), {"x": torch.zeros(2, 4, 5, 8)})
+    attention = next(o for o in step.operators if o.name == "scaled_dot_product_attention_backward")
+    assert attention.output_bytes >= 4 * (3 * 2 * 4 * 5 * 8 + 4 * 5 * 5)
+    assert any("index_put" in o.name for o in step.operators)  # the gradient of the table
