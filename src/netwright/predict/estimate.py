@@ -68,5 +68,5 @@ def _inference(work: Workload, device: Device, question: Question) -> list[Measu
         forecast.join(memory.max_batch(demand, device))
     forecast.utilised(work.flops, roofline.main_dtype(work), seconds)
     shared = split.tensor * split.pipeline
-    forecast.paid(throughput, watts.under(watts.Load.of(work, seconds.value, shared), device))
+    forecast.paid(throughput, watts.under(watts.Load.of(work, seconds.value, device, shared), device))
     return forecast.found

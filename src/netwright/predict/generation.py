@@ -76,9 +76,13 @@ def predict(model: LLM, device: Device, question: Question) -> list[Measurement]
     if drawn is not None:
         forecast.paid(requests, drawn, by=MEASURED, tokens=output)
     else:
-        launches = float(sum(part.times for part in parts))
+        rate_of = {part.dtype: device.rate(part.dtype).flops for part in parts}
+        busy = sum(
+            part.times * max(float(part.flops) / rate_of[part.dtype], float(part.bytes) / device.bandwidth)
+            for part in parts
+        )
         load = watts.Load(
-            seconds=each.value, flops=flops / own, bytes=moved / own, launches=launches, dtype=parts[0].dtype
+            seconds=each.value, flops=flops / own, bytes=moved / own, busy=busy / own, dtype=parts[0].dtype
         )
         forecast.paid(requests, watts.under(load, device), tokens=output)
     return forecast.found

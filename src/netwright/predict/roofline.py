@@ -112,13 +112,14 @@ def seconds(
 
 
 def share(some: Sequence[Operator], workload: Workload, device: Device) -> float:
-    """Part of the workload's time that some of its operators take by the bare roofline, without launches."""
+    """Part of the workload's time that some of its operators take by the bare roofline."""
+    whole = bare(workload.operators, device)
+    return bare(some, device) / whole if whole else 0.0
 
-    def total(operators: Sequence[Operator]) -> float:
-        return sum(max(o.flops / device.rate(o.dtype).flops, o.bytes / device.bandwidth) for o in operators)
 
-    whole = total(workload.operators)
-    return total(some) / whole if whole else 0.0
+def bare(operators: Sequence[Operator], device: Device) -> float:
+    """Seconds of operators one after the other that reach the device's rates, without launches."""
+    return sum(max(o.flops / device.rate(o.dtype).flops, o.bytes / device.bandwidth) for o in operators)
 
 
 def memory(workload: Workload) -> float:

@@ -47,7 +47,7 @@ def predict(work: Workload, device: Device, question: Question) -> list[Measurem
     forecast.join(memory.needed(demand, device, own.batch))
     forward = alone / (1.0 if work.kind == "training" else timing.BACKWARD)
     forecast.utilised(own.flops, roofline.main_dtype(own), forward)
-    load = watts.Load.of(own, forward.value, split.tensor * split.pipeline)
+    load = watts.Load.of(own, forward.value, device, split.tensor * split.pipeline)
     forecast.paid(throughput, watts.under(load, device))
     return forecast.found
 

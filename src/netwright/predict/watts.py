@@ -3,8 +3,9 @@
     watts.under(load, device)        # Spread of W; None where no design power is known
 
 A device draws part of its thermal design power in any case, more as it reads and computes, less as it waits for
-launches. The shares are those of language models on the H100 (suites/power.py); for other work and other devices
-they are a guess, and the interval says so. This file does not know clocks, fans, the host, or the power supply.
+launches and for its host. The shares are those of language models on the H100 (suites/power.py); for other work
+and other devices they are a guess, and the interval says so. This file does not know clocks, fans, the host, or the
+power supply.
 """
 
 from __future__ import annotations
@@ -25,21 +26,20 @@ AROUND = (0.6, 1.4)
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What one device does in `seconds`: FLOPs in a dtype, bytes moved, kernels launched."""
+    """What one device does in `seconds`: FLOPs in a dtype, bytes moved, and seconds that it must be busy at least."""
 
     seconds: float
     flops: float
     bytes: float
-    launches: float
+    busy: float
     dtype: str
 
     @classmethod
-    def of(cls, work: Workload, seconds: float, devices: int = 1) -> Load:
+    def of(cls, work: Workload, seconds: float, device: Device, devices: int = 1) -> Load:
         """Of work that `devices` share."""
-        count = sum(roofline.launches(operator) for operator in work.operators)
         return cls(
-            seconds=seconds, flops=work.flops / devices, bytes=work.bytes / devices, launches=count,
-            dtype=roofline.main_dtype(work),
+            seconds=seconds, flops=work.flops / devices, bytes=work.bytes / devices,
+            busy=roofline.bare(work.operators, device) / devices, dtype=roofline.main_dtype(work),
         )  # fmt: skip
 
 
@@ -47,10 +47,10 @@ def under(load: Load, device: Device) -> Spread | None:
     """Watts, at most the design power; None where that is not known."""
     if device.power is None:
         return None
-    floor = roofline.prior("cpu" if device.kind == "cpu" else "gpu").floor[1]
+    slowdown = roofline.prior("cpu" if device.kind == "cpu" else "gpu").slowdown[1]
     reading = min(1.0, load.bytes / device.bandwidth / load.seconds)
     arithmetic = min(1.0, load.flops / device.rate(load.dtype).flops / load.seconds)
-    waiting = min(1.0, load.launches * floor / load.seconds)
+    waiting = 1.0 - min(1.0, slowdown * load.busy / load.seconds)
     always, read, compute, _, launch, _ = power.LLM_SHARES
     share = always + read * reading + compute * math.sqrt(arithmetic) + launch * waiting
     share = min(max(share, power.LEAST), power.MOST)
