@@ -32,7 +32,7 @@ LABELS = ("mode", "family")
 """What a device's deviation may depend on, beside the regimes."""
 SHOTS = (0, 3, 10, 30)
 """Numbers of calibration rows at which the scores of left-out devices are kept."""
-MOST_ROWS = 12_000
+MOST_ROWS = 6_000
 """Rows of one device that are learned from; of more, a sample."""
 PSEUDO = 25.0
 """So many rows the scores of left-out devices count for, beside a device's own."""
