@@ -13,6 +13,7 @@ engine's settings, speculative decoding, or how unevenly tokens choose their exp
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -196,6 +197,7 @@ def kernels(part: str, shape: LLM) -> float:
     return KERNELS[part] + (latent if shape.kv_rank else 0.0) + indexer
 
 
+@functools.cache
 def shape_of(model: str | LLM, weights: str) -> LLM:
     """The model, or that of the name, with its weights in that dtype and a cache of 16 bits."""
     shape = model if isinstance(model, LLM) else llm.known()[model]

@@ -1,9 +1,9 @@
 """LLM serving: time to the first token, of serving/*.csv.
 
 A request waits for the step in flight, for prompts that are ahead of it, and for its own prompt. The rows are means
-over some ten requests for each that is kept in flight, of which the first all come at once: they wait for half of
-each other's prompts on average, and as one in ten, add 0.05 prompts for each request in flight. Later ones
-wait as in a queue with one server (M/D/1) whose load is the share of time that prompts take.
+over some ten requests for each that is kept in flight. The first all come at once and wait for half of each
+other's prompts, which are one in ten; after that prompts come one by one, as answers end. So a mean wait holds 0.05
+prompts for each request in flight, the answers' steps in between, and the server's own time for each request.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from netwright.predict.engine import Load, by_engine
+from netwright.predict.engine import BANDWIDTH, BUDGET, Load, by_engine
 from netwright.predict.suites import serving, tpot
-from netwright.predict.table import Columns, Described, Specs
+from netwright.predict.table import Columns, Described, Floats, Specs
 
 NAME = "ttft"
 QUANTITY = "time_to_first_token"
@@ -22,16 +22,18 @@ REGIMES = ("share of own prompt", "prompts / answers", "requests")
 PARAMS = {"num_iterations": 60, "num_leaves": 6, "max_depth": 3, "learning_rate": 0.05, "min_data_in_leaf": 20}
 SPLITS = tpot.SPLITS
 
-FRONT = {"trtllm": 0.06, "vllm": 0.005, "sglang": 0.13, "": 0.03}
+FRONT = {"trtllm": 0.055, "vllm": 0.01, "sglang": 0.14, "": 0.04}
 """s from the request to the engine and back, by engine: fitted, as those below, on rows of H100 and H200."""
-OWN = {"trtllm": 1.3, "vllm": 1.7, "sglang": 2.6, "": 1.7}
-"""Passes that the own prompt takes, decode steps in between."""
-BURST = {"trtllm": 0.07, "vllm": 0.045, "sglang": 0.24, "": 0.06}
-"""Prompts waited for, for each request in flight."""
-STEPS = {"trtllm": 5.6, "vllm": 4.4, "sglang": 0.9, "": 4.0}
+OWN = {"trtllm": 1.7, "vllm": 1.8, "sglang": 2.2, "": 1.8}
+"""Passes that the own prompt takes, in chunks and with answers in the same passes."""
+STEPS = {"trtllm": 3.8, "vllm": 1.5, "sglang": 0.7, "": 1.5}
 """Decode steps waited for."""
-QUEUE = 0.1
-"""Part of the wait of an M/D/1 queue that is left when requests come as others end."""
+BURST = {"trtllm": 0.04, "vllm": 0.025, "sglang": 0.2, "": 0.04}
+"""Prompts waited for, for each request in flight."""
+BETWEEN = {"trtllm": 0.23, "vllm": 0.39, "sglang": 0.04, "": 0.2}
+"""Decode steps between those prompts, for each BUDGET of their tokens."""
+REQUEST = {"trtllm": 0.9e-3, "vllm": 0.4e-3, "sglang": 0.65e-3, "": 0.6e-3}
+"""s of the server's processor, for each request in flight: it takes them one after another."""
 
 
 def read(folder: Path) -> tuple[Columns, dict[str, int]]:
@@ -40,18 +42,16 @@ def read(folder: Path) -> tuple[Columns, dict[str, int]]:
 
 def describe(columns: Columns, specs: Specs) -> Described:
     load = Load.of(columns, specs)
-    aggregated = columns["served"] == "agg"
-    requests = columns["concurrency"] / np.where(aggregated, 1.0, columns["prefill_workers"])
-    answer = columns["osl"] * load.decode.total
+    waits = _waits(columns, load)
+    total: Floats = np.sum(list(waits.values()), axis=0)
+    requests, answer = _requests(columns), columns["osl"] * load.decode.total
     apart = np.clip(requests * load.prompt / answer, 0.0, 0.95)
-    busy = np.where(aggregated, load.stolen / (load.decode.total + load.host + load.stolen), apart)
-    own, steps = by_engine(OWN, columns) * load.single, by_engine(STEPS, columns) * (load.decode.total + load.host)
-    burst = by_engine(BURST, columns) * requests * load.prompt
-    total = by_engine(FRONT, columns) + own + burst + steps + QUEUE * load.prompt * busy / (1 - busy)
+    busy = np.where(columns["served"] == "agg", load.stolen / (load.decode.total + load.host + load.stolen), apart)
     features = {
-        "share of own prompt": own / total, "share of burst": burst / total, "share of steps": steps / total,
+        "share of own prompt": waits["own"] / total, "share of burst": waits["burst"] / total,
+        "share of steps": (waits["steps"] + waits["between"]) / total, "share of requests": waits["requests"] / total,
         "prompts / answers": np.log(requests * load.prompt / answer), "busy": busy, "requests": np.log(requests),
-        "tokens in flight / budget": np.log(requests * columns["isl"] / 8192),
+        "tokens in flight / budget": np.log(requests * columns["isl"] / BUDGET),
         "prompt / launch": np.log(load.single / 0.02), "prompts a pass": np.log(load.single / load.prompt),
         "full": np.clip(np.log(load.running / np.maximum(load.room, 1e-3)), -5, 3),
         "native": serving.native(columns, specs),
@@ -64,3 +64,29 @@ def describe(columns: Columns, specs: Specs) -> Described:
         base=np.log(total), features=np.stack(list(features.values()), axis=1), names=tuple(features),
         monotone=(0,) * len(features), refused=refused, why=why,
     )  # fmt: skip
+
+
+def roofline(columns: Columns, specs: Specs) -> Floats:
+    """Log of the time in which the own prompt is read, by the parts of a pass alone."""
+    found: Floats = np.log(Load.of(columns, specs).single * BANDWIDTH)
+    return found
+
+
+def _waits(columns: Columns, load: Load) -> dict[str, Floats]:
+    """What a request waits for, in seconds."""
+    requests, step = _requests(columns), load.decode.total + load.host
+    passes = np.minimum(columns["isl"] / BUDGET, 1.0)
+    return {
+        "front": by_engine(FRONT, columns),
+        "own": by_engine(OWN, columns) * load.single,
+        "steps": by_engine(STEPS, columns) * step,
+        "burst": by_engine(BURST, columns) * requests * load.prompt,
+        "between": by_engine(BETWEEN, columns) * requests * passes * step,
+        "requests": by_engine(REQUEST, columns) * requests,
+    }
+
+
+def _requests(columns: Columns) -> Floats:
+    """In flight, for each worker that reads prompts."""
+    found: Floats = columns["concurrency"] / np.where(columns["served"] == "agg", 1.0, columns["prefill_workers"])
+    return found
