@@ -135,6 +135,7 @@ def launches(operator: Operator) -> int:
 
 
 def is_matrix(operator: Operator) -> bool:
+    """Whether it is a product: no compiler fuses it away."""
     named = operator.name in MATRIX or "attention" in operator.name  # all that older traces tell
     return operator.matrix is not None or operator.attention is not None or named
 
