@@ -35,7 +35,9 @@ def main() -> None:
     for path in sorted((args.data / "timm").glob("benchmark-*.csv")):
         shutil.copyfile(path, args.out / "timm" / path.name)
     served = pd.read_csv(args.data / "serving" / "silicon_sample.csv", low_memory=False)
-    listing = served["silicon_data_source"].str.split("; ")  # the images that ran are addresses, which no suite reads
+    listing = served["silicon_data_source"].str.split(
+        "; "
+    )  # addresses of images and of someone's files, which no suite reads
     served["silicon_data_source"] = [
         "; ".join(part for part in parts if part.startswith("db-dump") or _says(part)) for parts in listing
     ]
@@ -49,7 +51,7 @@ def main() -> None:
 
 
 def _says(part: str) -> bool:
-    return "=" in part and not part.startswith("image=")
+    return "=" in part and "/" not in part
 
 
 if __name__ == "__main__":

@@ -52,11 +52,10 @@ def fit(residuals: Floats, labels: Mapping[str, Texts], units: Texts) -> Effects
 
 def _level(residuals: Floats, names: Texts, units: Texts) -> dict[str, float]:
     """Group -> shrunk mean of its units' medians."""
-    order = np.lexsort((units, names))
-    r, g, u = residuals[order], names[order], units[order]
-    edges = np.flatnonzero(np.r_[True, (g[1:] != g[:-1]) | (u[1:] != u[:-1])])
-    cell_group = g[edges]
-    cells = np.array([np.median(part) for part in np.split(r, edges[1:])])
+    import pandas as pd
+
+    cells_of = pd.Series(residuals).groupby([pd.Series(names), pd.Series(units)], sort=True).median()
+    cell_group, cells = cells_of.index.get_level_values(0).to_numpy(dtype=str), cells_of.to_numpy()
     groups, place, counts = np.unique(cell_group, return_inverse=True, return_counts=True)
     means = np.bincount(place, cells) / counts
     if len(groups) < 2:

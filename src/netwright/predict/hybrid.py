@@ -199,6 +199,7 @@ def fit(suite: Suite, columns: Columns, devices: Mapping[str, Device], *, quick:
     device = specs.names.astype(str)
     trust = _trust(left, learned, device)
     off = left - trust * learned
+    trees = trees if trust else residual.constant(0.0, len(told.names))
     levels = _levels(columns, specs)
     if getattr(suite, "LEFT_OUT", "") == "device":
         levels.pop("architecture")  # constants fitted with its siblings hold a device's share of it already
