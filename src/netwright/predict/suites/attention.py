@@ -22,10 +22,12 @@ from netwright.predict.table import Columns, Described, Floats, Specs, Texts
 
 EXPONENTIALS = 16.0
 """A cycle and unit: NVIDIA's CUDA programming guide, arithmetic instructions, compute capability 8.0 to 10.0."""
-DOUBLED = ("B300", "GB300")
-"""Chips with twice as many: NVIDIA, "Inside NVIDIA Blackwell Ultra" (2025), 10.7 against 5 tera a second."""
+DOUBLED = "b300"
+"""In the names of chips with twice as many: NVIDIA, "Inside NVIDIA Blackwell Ultra" (2025), 10.7 against 5 tera/s."""
 PROMPT, TOKEN = 16e3, 16e3
 """Cycles beside the launch: rotation, cache update and bookkeeping, for prompts and for single tokens."""
+CONVERTS = 2.0
+"""Small kernels that SGLang runs beside attention to keep keys and values in 8 bits."""
 READS = 90.0
 """Bytes a cycle that one unit reads at most: few sequences do not fill the memory."""
 PART = 256.0
@@ -33,7 +35,7 @@ PART = 256.0
 TILE = 64.0
 """Queries, and keys, that are worked on together."""
 PACKED = 64.0
-"""Rows of the narrowest matrix instruction: the heads of a group fill them where there is one token."""
+"""Rows that a matrix instruction works on, of which the heads of a group fill few where there is one token."""
 ROTATED = 0.7
 """How often queries, keys and values are read and written beside the attention itself."""
 
@@ -72,7 +74,7 @@ def describe(columns: Columns, specs: Specs) -> Described:
     keys = np.where(alone, np.ceil(seen / 64) * 64, seen + TILE / 2 * (1 + windowed))
     pairs = batch * rows * keys
     full = physics.slowed(chip, rate)
-    twice = np.isin(specs.names.astype(str), [f"NVIDIA {name}" for name in DOUBLED])
+    twice = kernels.contains(specs.names, DOUBLED) > 0
     exponentials = EXPONENTIALS * np.where(twice, 2.0, 1.0) * chip.units * chip.clock
     products, softmax = 4 * width * pairs / full, pairs / exponentials
     longest = (
@@ -88,7 +90,9 @@ def describe(columns: Columns, specs: Specs) -> Described:
     memory = physics.started(chip, physics.joined(physics.streamed(chip, moved, moved), np.where(alone, one, 0.0)))
     passed = np.where(alone, 0.0, ROTATED * batch * width * q * (heads + 2 * kv_heads) * 4)
     around = physics.streamed(chip, passed, passed)
+    converts = (columns["engine"] == "sglang") & (each < 2)
     idle = physics.launch(chip) + np.where(alone, TOKEN, PROMPT) / chip.clock
+    idle = idle + physics.calls(chip, np.where(converts, CONVERTS, 0.0))
     work = physics.joined(products + softmax, longest, sharpness=2)
     time = idle + physics.joined(work, memory) + around + np.where(parts > 1, physics.USUAL.split / chip.clock, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):

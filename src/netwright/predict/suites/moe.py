@@ -28,7 +28,9 @@ REGIMES = ("launches", "arithmetic / memory", "log time")
 PARAMS = {"num_iterations": 300, "num_leaves": 24, "min_data_in_leaf": 80}
 SPLITS = kernels.SPLITS
 NUMBERS = ("num_tokens", "hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size", "moe_ep_size")
-FILES = ("moe", "wideep_context_moe", "wideep_generation_moe", "wideep_moe")
+FUSED = "dsv4_megamoe_module"
+"""The file of a kernel that also exchanges the tokens between devices; it counts the tokens of one of them."""
+FILES = ("moe", "wideep_context_moe", "wideep_generation_moe", "wideep_moe", FUSED)
 AROUND = 9.0
 """Small kernels beside the two products: routing, sorting, activation, adding up."""
 PASSES = 2.0
@@ -38,7 +40,7 @@ WHOLE = 8.0
 SKEW = 0.33
 """The most loaded of n devices has n^(SKEW x exponent) times the mean where experts are chosen by a power law: from
 the counts of tokens in wideep_moe_perf.parquet, 6.0 and 8.4 times for 256 devices and exponents 1.01 and 1.2."""
-TAILORED, GENERIC = "trtllm", 1.25
+TAILORED, GENERIC = ("trtllm", "megamoe"), 1.25
 """Kernels written for one chip reach what a plain product does; the others take so much longer."""
 BALANCED = "eplb"
 """In the name of a distribution: experts were moved or doubled so that devices have alike."""
@@ -50,6 +52,8 @@ def read(folder: Path) -> tuple[Columns, dict[str, int]]:
     refused: Counter[str] = Counter()
     for name in FILES:
         found, why = kernels.table(folder, name, numbers=NUMBERS, texts=("moe_dtype", "distribution"))
+        if name == FUSED:
+            found["num_tokens"] = found["num_tokens"] * found["moe_ep_size"]
         parts.append(found | {"file": np.full(len(found["value"]), name, dtype=object)})
         refused += why
     columns: Columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -84,11 +88,11 @@ def describe(columns: Columns, specs: Specs) -> Described:
     sides = {"count": touched, "m": each, "rate": rate, "left": activation, "right": weight, "out": 2.0}
     up = physics.product(chip, n=gates * inner, k=hidden, **sides)
     down = physics.product(chip, n=hidden, k=inner, **sides)
-    whole = np.where(kernels.contains(columns["kernel_source"], "deepep") > 0, 0.0, WHOLE)
+    whole = np.where(kernels.contains(columns["kernel_source"], "deepep", "megamoe") > 0, 0.0, WHOLE)
     passed = (whole * tokens * hidden + PASSES * routed * (hidden + inner)) * 2
     around = physics.streamed(chip, passed, passed) + physics.calls(chip, AROUND)
     idle = physics.launch(chip) * 2
-    made = (up.time + down.time) * np.where(kernels.contains(columns["kernel_source"], TAILORED) > 0, 1.0, GENERIC)
+    made = (up.time + down.time) * np.where(kernels.contains(columns["kernel_source"], *TAILORED) > 0, 1.0, GENERIC)
     time = idle + made + around
     flops = 2 * routed * hidden * inner * (gates + 1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -114,6 +118,7 @@ def describe(columns: Columns, specs: Specs) -> Described:
             "kernel marlin": kernels.contains(columns["kernel_source"], "marlin"),
             "kernel deepep": kernels.contains(columns["kernel_source"], "deepep"),
             "prompt": kernels.contains(columns["file"], "context"),
+            "exchanges": kernels.contains(columns["file"], FUSED),
         }
         base = np.log(time)
     features = np.stack(list(told.values()), axis=1)
@@ -161,6 +166,6 @@ def _exponent(names: Texts) -> Floats:
 def _kernel(source: Texts) -> Texts:
     """A word for who wrote the kernel."""
     found = np.full(len(source), "other", dtype=object)
-    for word in ("torch_flow", "cutlass", "trtllm", "triton", "marlin", "nongated", "deepep"):
+    for word in ("torch_flow", "cutlass", "trtllm", "triton", "marlin", "nongated", "deepep", "megamoe"):
         found[kernels.contains(source, word) > 0] = word
     return found

@@ -35,6 +35,11 @@ def test_rows_of_all_files_are_read_and_broken_ones_counted(tmp_path: Path) -> N
     }  # fmt: skip
 
 
+def test_the_fused_kernel_counts_the_tokens_of_one_device(tmp_path: Path) -> None:
+    columns, _ = moe.read(write(tmp_path, "dsv4_megamoe_module", [ROW | {"moe_ep_size": 8}]))
+    assert columns["num_tokens"].tolist() == [512]
+
+
 def test_no_file_gives_no_rows(tmp_path: Path) -> None:
     columns, refused = moe.read(tmp_path)
     assert not len(columns["value"])
