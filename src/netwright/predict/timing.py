@@ -84,13 +84,14 @@ def _network(work: Workload, device: Device, mode: str, measured: Path | None) -
     """Whole networks measured by timm; their rate is in items per second."""
     from netwright.predict.suites import timm
 
-    told = learned.rows("timm", timm.columns_of(work, device.name, mode), device, measured)
+    suite = "timm_cpu" if device.kind == "cpu" else "timm"
+    told = learned.rows(suite, timm.columns_of(work, device.name, mode), device, measured)
     if told is None or told.refused[0]:
         return None
     rate = Spread(float(told.value[0]), float(told.low[0]), float(told.high[0]))
     return Timing(
-        seconds=rate.inverse() * float(work.batch), method="networks measured whole (suite timm)", level=told.level,
-        n=told.devices, outside=() if told.in_range[0] else (str(told.why[0]),),
+        seconds=rate.inverse() * float(work.batch), method=f"networks measured whole (suite {suite})",
+        level=told.level, n=told.devices, outside=() if told.in_range[0] else (str(told.why[0]),),
         notes=(f"{mode.partition(' ')[0]}, as PyTorch runs it", *told.notes),
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ SUITES = {
     "collective": "netwright.predict.suites.collective",
     "generation_attention": "netwright.predict.suites.generation_attention",
     "timm": "netwright.predict.suites.timm",
+    "timm_cpu": "netwright.predict.suites.timm_cpu",
     "tpot": "netwright.predict.suites.tpot",
     "ttft": "netwright.predict.suites.ttft",
     "power": "netwright.predict.suites.power",

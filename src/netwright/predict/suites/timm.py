@@ -1,4 +1,4 @@
-"""Vision networks measured by timm: items per second of inference and training, on GPUs and CPUs.
+"""Vision networks measured by timm: items per second of inference and training, on accelerators.
 
     columns, refused = read(Path("data/hardware"))            # timm/benchmark-*.csv
     columns = columns_of(workload, device="4090", mode="compiled nchw")       # any network that was traced
@@ -37,11 +37,11 @@ FUSED_ATTENTION = 2.0
 DTYPES = {"amp": "fp16", "fp16": "fp16", "half": "fp16", "float16": "fp16", "amp_fp16": "fp16", "fp32": "fp32"}
 DTYPES |= {"amp_bf16": "bf16", "bf16": "bf16", "bfloat16": "bf16", "amp_bfloat16": "bf16", "float32": "fp32"}
 COMPILED = re.compile("-(dynamo|inductor|compile)$")
-_FILE = re.compile(r"benchmark-(infer|train)-([a-z0-9_]+)-(nchw|nhwc)-pt(\w+?)-(?:cu\d+|cpu|rocm\w+|xpu\w*)-(.+)\.csv")
+_FILE = re.compile(r"benchmark-(infer|train)-([a-z0-9_]+)-(nchw|nhwc)-pt(\w+?)-(cu\d+|cpu|rocm\w+|xpu\w*)-(.+)\.csv")
 
 
-def read(folder: Path) -> tuple[Columns, dict[str, int]]:
-    """All rows of the folder's timm/benchmark-*.csv, and reason -> rows refused."""
+def read(folder: Path, cpu: bool = False) -> tuple[Columns, dict[str, int]]:
+    """All rows of the folder's timm/benchmark-*.csv on accelerators, or on CPUs, and reason -> rows refused."""
     import pandas as pd
 
     parts: list[pd.DataFrame] = []
@@ -56,7 +56,8 @@ def read(folder: Path) -> tuple[Columns, dict[str, int]]:
         if told is None or told[2] not in DTYPES:
             refused[f"{path.name} is not called benchmark-KIND-DTYPE-LAYOUT-ptVERSION-cuVERSION-DEVICE"] += len(frame)
             continue
-        parts.append(_rows(frame, told, refused))
+        if (told[5] == "cpu") == cpu:
+            parts.append(_rows(frame, told, refused))
     if not any(map(len, parts)):
         return {}, dict(refused)
     table = pd.concat(parts, ignore_index=True)
@@ -68,7 +69,7 @@ def _rows(frame: pd.DataFrame, told: re.Match[str], refused: Counter[str]) -> pd
     """One file's rows that hold a measurement."""
     import pandas as pd
 
-    kind, precision, layout, version, device = told.groups()
+    kind, precision, layout, version, _, device = told.groups()
 
     def number(name: str) -> pd.Series[float]:
         given = frame.get(f"{kind}_{name}", frame.get(name, pd.Series(np.nan, index=frame.index)))
@@ -195,7 +196,6 @@ def _described(
             "eager": np.char.startswith(mode, "eager").astype(float),
             "training": np.char.startswith(mode, "training").astype(float),
             "nhwc": np.char.endswith(mode, "nhwc").astype(float),
-            "cpu": (specs.kind.astype(str) == "cpu").astype(float),
         }
         base = -np.log(seconds)
     unknown = ~np.isfinite(work["calls"])

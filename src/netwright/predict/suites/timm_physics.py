@@ -60,13 +60,15 @@ def parts(work: Mapping[str, Floats], batch: Floats, dtypes: Texts, specs: Specs
     width = np.array([BYTES[str(dtype)] for dtype in dtypes])
     held, flow = sustained(specs)
     rate = specs.rate(dtypes) * np.where(width < 4, held, 1.0)
+    # PyTorch lets convolutions of fp32 take TF32 where there is such a thing, and no other product
+    loose = np.where((width == 4) & (specs.kind.astype(str) == "gpu"), specs.stated("tf32") * held, np.nan)
     move = width / (specs.bandwidth * flow)
     found: dict[str, Floats] = {}
-    for kind in ("conv", "linear"):
+    for kind, fastest in (("conv", np.fmax(rate, loose)), ("linear", rate)):
         found[f"{kind} rate"], found[f"{kind} bytes"] = np.zeros(len(batch)), np.zeros(len(batch))
         for at in range(len(structure.EDGES) + 1):
             flops, numbers, weights = (work[f"{kind}{at}.{what}"] for what in ("flops", "numbers", "weights"))
-            found[f"{kind} rate"] += np.maximum(flops / rate, (numbers + weights / batch) * move)
+            found[f"{kind} rate"] += np.maximum(flops / fastest, (numbers + weights / batch) * move)
             found[f"{kind} bytes"] += numbers * move
     for kind in ("grouped", "depthwise", "attention", "batched"):
         found[f"{kind} rate"] = work[f"{kind}.flops"] / rate
@@ -77,6 +79,11 @@ def parts(work: Mapping[str, Floats], batch: Floats, dtypes: Texts, specs: Specs
     return found
 
 
+HOST: Mapping[str, tuple[str, float]] = {
+    "eager": ("calls", 8e-6), "training": ("calls", 24e-6), "compiled": ("runs", 4e-6), "cpu": ("calls", 0.0),
+}  # fmt: skip
+"""What a batch takes at least, since a host issues one call after another: s for each call. An assumption, of the usual
+size for PyTorch: no row of timm's tables is bound by its host."""
 NEVER: Mapping[str, tuple[str, ...]] = {
     "eager": ("fused", "runs"),
     "training": ("fused", "runs"),
@@ -105,12 +112,17 @@ def fit(plain: Mapping[str, Floats], measured: Floats, modes: Texts, specs: Spec
 def seconds(
     plain: Mapping[str, Floats], modes: Texts, specs: Specs, constants: Constants
 ) -> tuple[Floats, dict[str, Floats]]:
-    """Seconds for one item and what they consist of; NaN where the device or the network is not known."""
+    """Seconds for one item, NaN where the device or the network is not known, and what they consist of.
+
+    The parts sum up to the seconds unless the host is the slowest.
+    """
     distinct, place = np.unique(_sets(modes, specs), return_inverse=True)
     held = [_held(str(name), constants) for name in distinct]
     often = {name: np.array([known.get(name, 0.0) for known in held])[place] for name in plain}
     paid = {name: often[name] * cost for name, cost in plain.items()}
-    total: Floats = np.sum(list(paid.values()), axis=0)
+    issue = [HOST[str(name).split(maxsplit=1)[0]] for name in distinct]
+    least = np.stack([plain[counted] * each / LAUNCH for counted, each in issue])[place, np.arange(len(place))]
+    total: Floats = np.maximum(np.sum(list(paid.values()), axis=0), least)
     return np.where(total > 0, total, np.nan), paid
 
 

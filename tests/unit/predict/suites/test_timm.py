@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from netwright.core.workload import Operator, Workload
 from netwright.hardware import catalog
 from netwright.predict import structure
-from netwright.predict.suites import timm, timm_physics
+from netwright.predict.suites import timm, timm_cpu, timm_physics
 from netwright.predict.table import Specs
 
 HEADER = (
@@ -69,7 +69,9 @@ def test_rows_of_a_table(tmp_path):
     ],
 )
 def test_the_file_name_says_the_conditions(tmp_path, name, device, mode, dtype):
-    columns, _ = timm.read(folder_with(tmp_path, f"{HEADER}\nresnet50,25,40,1,224,4.11,11.11,25.56\n", name))
+    folder = folder_with(tmp_path, f"{HEADER}\nresnet50,25,40,1,224,4.11,11.11,25.56\n", name)
+    columns, _ = (timm_cpu if "-cpu-" in name else timm).read(folder)
+    assert (timm if "-cpu-" in name else timm_cpu).read(folder) == ({}, {})
     assert (columns["device"][0], columns["mode"][0], columns["dtype"][0]) == (device, mode, dtype)
 
 
@@ -160,11 +162,26 @@ def test_a_larger_batch_is_no_slower():
     assert rates(timm.columns_of(network(batch=1), "4090"))[0] <= rates(timm.columns_of(network(batch=64), "4090"))[0]
 
 
+def test_one_small_item_takes_what_the_host_needs_to_issue_its_calls():
+    tiny = network(batch=1, flops=1e6, passes=1e3)
+    fastest = {"eager nchw": 1 / (2 * 8e-6), "compiled nchw": 1 / (2 * 4e-6)}
+    for mode, most in fastest.items():
+        assert 0.3 * most < rates(timm.columns_of(tiny, "h100", mode))[0] <= most * 1.001
+
+
+def test_convolutions_of_fp32_take_tf32_where_a_device_has_it():
+    fp32 = network(dtype="fp32", flops=8e11)
+    by = {name: rates(timm.columns_of(fp32, name))[0] for name in ("a100", "v100")}
+    a100, v100 = (catalog.find(name).rates for name in by)
+    assert by["a100"] / by["v100"] > 2 * a100["fp32"] / v100["fp32"]
+
+
 def test_cpus_have_their_own_constants():
     columns = timm.columns_of(network(batch=1, dtype="fp32"), "i9_10940x")
-    told = timm.describe(columns, specs_of(columns))
-    assert told.features[0][told.names.index("cpu")] == 1
-    assert 1 < np.exp(told.base[0]) < 500
+    assert 1 < rates(columns)[0] < 500
+    gpu = timm_physics.seconds(plain_of(columns), columns["mode"], specs_of(columns), {})[0]
+    assert 1 / gpu[0] == pytest.approx(rates(columns)[0])  # whatever the mode is called
+    assert timm_physics._sets(columns["mode"], specs_of(columns)).tolist() == ["cpu"]
 
 
 def test_what_nothing_describes_is_refused_with_the_reason(tmp_path):
