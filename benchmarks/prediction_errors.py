@@ -84,8 +84,8 @@ def page(frame: pd.DataFrame) -> str:
 HEAD = """# How far predictions are off
 
 Written by `benchmarks/prediction_errors.py`. The error is |predicted / measured - 1|: its median and 90th percentile
-over the rows of a device, then the mean over devices. "Held" is the share of rows inside the 90 % interval. What is left
-out is left out of everything that was fitted, but not of the choice of the physics, which people made while seeing it.
+over the rows of a device, then the mean over devices. "Held" is the share of rows inside the 90 % interval. What is
+left out is left out of everything that was fitted, but not of the choice of the physics, made by people who saw it.
 After k rows means that k random rows of the device were measured first, the mean of ten draws. MLPerf's rules for
 citing are kept in [predictions](prediction.md); ours are predictions, not MLPerf results.
 """

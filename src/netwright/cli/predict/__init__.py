@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL | ACTION ...",
         help="an artifact's folder or the run that made it, FILE.onnx, a language model's name, config.json or"
         " layers=..,hidden=.., or package.module:function that gives a torch module and inputs; or one of"
-        " fit FOLDER, validate FOLDER, backtest FOLDER, promote FILE, serve",
+        " fit, validate or backtest [FOLDER] (default: the sample that ships), promote FILE, serve",
     )
     device = parser.add_argument_group("devices")
     device.add_argument("--device", action="append", default=[], metavar="NAME", help="a device; may be said again")

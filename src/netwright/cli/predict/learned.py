@@ -13,10 +13,12 @@ from netwright.core.error import UserError
 
 
 def main(action: str, words: Sequence[str], args: argparse.Namespace) -> Answer:
-    if len(words) != 1:
-        what = "a fitted predictor's file" if action == "promote" else "one folder of measured rows"
+    from netwright.predict.learn import SAMPLE
+
+    if len(words) > 1 or (action == "promote" and not words):
+        what = "a fitted predictor's file" if action == "promote" else "one folder of measured rows, or none"
         raise UserError(action, " ".join(words), what, f"netwright predict {action} PATH")
-    path = Path(words[0])
+    path = Path(words[0]) if words else SAMPLE
     if args.dry_run:
         return Answer({"action": action, "path": str(path)}, f"would {action} {path}")
     return {"fit": _fit, "validate": _validate, "backtest": _backtest, "promote": _promote}[action](path, args)
