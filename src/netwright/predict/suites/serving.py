@@ -104,15 +104,15 @@ def _pool(raw: Mapping[str, Any], prefix: str) -> dict[str, float]:
     """How the devices of one worker share the model.
 
     Some rows name the devices once for each way they are shared: tp 64 for experts over 8 x 8 is one node of 8,
-    as those rows show that stand in the file both ways with equal times.
+    as those rows show that stand in the file both ways with equal times. None of the disaggregated rows does so.
     """
     tensor, data = (count(raw.get(prefix + name)) for name in ("tp_size", "attention_dp_size"))
     one, other = (count(raw.get(prefix + name)) for name in ("moe_tp_size", "moe_ep_size"))
     devices = tensor * data * count(raw.get(prefix + "pp_size"))
-    if one == other > 1 and devices == one * other:
+    if prefix == "" and one == other > 1 and devices == one * other:
         devices = one
         tensor, data = (1.0, one) if data > 1 else (one, 1.0)
-    elif tensor == data > 1 and max(one, other) == devices:
+    elif prefix == "" and tensor == data > 1 and max(one, other) == devices:
         devices, tensor = data, 1.0
     return {"devices": devices, "tensor": tensor, "data": data, "experts_over": min(other, devices)}
 

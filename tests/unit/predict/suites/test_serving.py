@@ -130,6 +130,12 @@ def test_disaggregated_rows_have_pools_of_their_own(tmp_path: Path) -> None:
     assert np.isfinite(tpot.describe(columns, Specs.of(columns["device"], {"card": CARD})).base).all()
 
 
+def test_a_wide_disaggregated_worker_is_taken_at_its_word(tmp_path: Path) -> None:
+    named = {"decode_tp_size": 4, "decode_attention_dp_size": 4, "decode_moe_tp_size": 1, "decode_moe_ep_size": 16}
+    columns, _ = tpot.read(folder(tmp_path, {**ROW, "mode": "disagg", **named}))
+    assert [columns[name][0] for name in ("devices", "tensor", "data")] == [16, 4, 4]
+
+
 def test_only_rows_of_unknown_listing_may_be_speculative(tmp_path: Path) -> None:
     row = {**ROW, "model_path": "deepseek-ai/DeepSeek-R1", "tp_size": 8}
     other = {**row, "silicon_data_source": "source_file=x; silicon_concurrency=16", "silicon_tpot_ms": 5.0}
