@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from netwright.hardware import catalog
-from netwright.predict.suites import mlperf, mlperf_server
+from netwright.predict import hybrid
+from netwright.predict.suites import mlperf, mlperf_server, timm
 from netwright.predict.table import Specs
 
 ROW = {
@@ -204,3 +205,10 @@ def test_a_question_about_an_unknown_task_says_so():
 
 def test_unknown_power_and_rounds_to_come_still_give_a_number():
     assert 0 < rate("resnet", "gh200", version=9.9) < 1e6
+
+
+def test_spreads_come_from_leaving_out_single_accelerators_since_siblings_tell_the_constants():
+    names = ("a100", "a30", "h100", "l4")
+    specs = Specs.of(np.array(names, dtype=object), {name: catalog.find(name) for name in names})
+    assert len(set(hybrid.family_of(mlperf, specs))) == 4
+    assert len(set(hybrid.family_of(timm, specs))) == 3
