@@ -154,7 +154,8 @@ def conditions(load: Load, columns: Columns) -> dict[str, Floats]:
 def native(columns: Columns, specs: Specs) -> Floats:
     """1 where the device computes in the dtype of the weights, which no device does for int4 beside fp8 or bf16."""
     dtypes = columns["weights"].astype(str)
-    return (~np.isnan(specs.stated(dtypes)) & (dtypes != "int4")).astype(float)
+    found: Floats = (~np.isnan(specs.stated(dtypes)) & (dtypes != "int4")).astype(float)
+    return found
 
 
 def number(value: object) -> float:

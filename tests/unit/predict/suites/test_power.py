@@ -122,3 +122,28 @@ def test_a_device_without_design_power_is_refused(tmp_path: Path) -> None:
     found = told(columns, Device(**{**vars(CARD), "power": None}))
     assert found.refused.all()
     assert "design power" in found.why[0]
+
+
+def test_shares_are_found_again_in_rows_made_of_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            **LLM,
+            "model_id": str(rng.choice(["Qwen/Qwen3-14B", "openai/gpt-oss-20b", "Qwen/Qwen3-30B-A3B"])),
+            "num_gpus": int(rng.choice([1, 2, 4])),
+            "avg_batch_size": float(rng.uniform(1, 256)),
+            "median_itl_ms": float(rng.uniform(10, 60)),
+            "output_throughput_tokens_per_sec": float(rng.uniform(100, 4000)),
+            "weight_precision": str(rng.choice(["bfloat16", "fp8"])),
+        }
+        for _ in range(150)
+    ]
+    columns, _ = power.read(folder(tmp_path, *rows))
+    made = told(columns).base
+    kept = (made > np.log(power.LEAST * 700) + 0.01) & (made < np.log(700) - 0.01)
+    columns = {name: values[kept] for name, values in columns.items()}
+    columns["value"] = np.exp(made[kept])
+    specs = Specs.of(columns["device"], {"card": CARD})
+    found = power.fit_constants(columns, specs)
+    assert power.describe(columns, specs, found).base == pytest.approx(made[kept], abs=0.01)
+    assert power.fit_constants({name: values[:20] for name, values in columns.items()}, specs.take(np.arange(20))) == {}
