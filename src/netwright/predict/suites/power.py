@@ -48,8 +48,8 @@ read at the peak; times the root of the share of the arithmetic; times the share
 weights have less than 16 bits; times the logs of time / physics, of sequences a device, and of the devices (to 2).
 Fitted on H100 by least absolute deviation; a model left out is 8.2 % off with these alone."""
 LLM_SHARES = (0.62, 0.16, 0.55, 0.05, -0.55, -0.03)
-"""The same with what any work tells of itself (predict/watts.py): always, memory, root of arithmetic, prompts, launches,
-devices. A language model left out is 9.4 % off."""
+"""The same with what any work tells of itself (predict/watts.py): always, memory, root of arithmetic, prompts,
+launches, devices. A language model left out is 9.4 % off."""
 ENOUGH = 10
 """Rows for each share that is fitted anew."""
 DIFFUSION = {"always": 0.95, "devices": -0.06}
