@@ -212,3 +212,11 @@ def test_spreads_come_from_leaving_out_single_accelerators_since_siblings_tell_t
     specs = Specs.of(np.array(names, dtype=object), {name: catalog.find(name) for name in names})
     assert len(set(hybrid.family_of(mlperf, specs))) == 4
     assert len(set(hybrid.family_of(timm, specs))) == 3
+
+
+def test_later_rounds_are_a_split(tmp_path):
+    columns, _ = mlperf.read(folder_with(tmp_path, {"version": "v3.1"}, {"version": "v4.0"}, {"version": "4.1"}))
+    [split] = mlperf.SPLITS.values()
+    train, test = split(columns, specs_of(columns))
+    assert train.tolist() == [True, False, False]
+    assert (train ^ test).all()
