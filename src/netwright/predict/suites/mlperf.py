@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netwright.core import recipe
 from netwright.predict.suites import nonnegative
@@ -137,6 +138,14 @@ def _rows(frame: pd.DataFrame, scenario: str, refused: Counter[str]) -> pd.DataF
         }
     )
     return found[good]
+
+
+def _later(columns: Columns, specs: Specs) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    version = columns["version"].astype(float)
+    return version < 4.0, version >= 4.0
+
+
+SPLITS = {"rounds before 4.0, then later ones": _later}
 
 
 def columns_of(
