@@ -34,9 +34,9 @@ HELD = 0.95
 and 4090, largest of timm's networks)."""
 ENOUGH = 2.0
 """W for 1e12 FLOP/s at 4 nm, below which the clock has to fall: between cards that do not slow down (RTX 4090: 2.7)
-and those that do (0.6 to 0.7: RTX PRO 6000 Max-Q here, L4 and H100 in MLPerf's results). At low clocks the voltage falls too, so the rate falls
-with the root of the power. Passes over memory draw less, and fall by the power 0.4 of that, which of 0, 0.4
-and 0.8 suited the three GPUs of timm's tables best."""
+and those that do (0.6 to 0.7: RTX PRO 6000 Max-Q here, L4 and H100 in MLPerf's results). At low clocks the voltage
+falls too, so the rate falls with the root of the power. Passes over memory draw less, and fall by the power 0.4 of
+that, which of 0, 0.4 and 0.8 suited the three GPUs of timm's tables best."""
 NODE = 0.75
 """Energy of an operation falls with the process node to this power."""
 STACKED = 12e9
