@@ -28,6 +28,8 @@ PROMPT, TOKEN = 16e3, 16e3
 """Cycles beside the launch: rotation, cache update and bookkeeping, for prompts and for single tokens."""
 CONVERTS = 2.0
 """Small kernels that SGLang runs beside attention to keep keys and values in 8 bits."""
+ENGINES = 1.17, 1.4
+"""How much longer engines take than these parts together, for single tokens and prompts: the median over chips."""
 READS = 90.0
 """Bytes a cycle that one unit reads at most: few sequences do not fill the memory."""
 PART = 256.0
@@ -95,6 +97,7 @@ def describe(columns: Columns, specs: Specs) -> Described:
     idle = idle + physics.calls(chip, np.where(converts, CONVERTS, 0.0))
     work = physics.joined(products + softmax, longest, sharpness=2)
     time = idle + physics.joined(work, memory) + around + np.where(parts > 1, physics.USUAL.split / chip.clock, 0.0)
+    time = time * np.where(alone, *ENGINES)
     with np.errstate(divide="ignore", invalid="ignore"):
         told = {
             "log time": np.log2(time / idle),

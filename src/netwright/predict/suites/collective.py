@@ -25,19 +25,19 @@ QUANTITY = "latency"
 REGIMES = ("start", "log time")
 PARAMS = {"num_iterations": 80, "num_leaves": 8, "min_data_in_leaf": 100}
 SPLITS = kernels.SPLITS
-START, STEP = 2.5e-6, 1.5e-6
+START, STEP = 3.4e-6, 2e-6
 """s to start, and for each message that waits for another (NCCL's rings)."""
-DIRECT = 2.3e-6
+DIRECT = 3.1e-6
 """s to start a kernel in which devices read each other's memory."""
-EAGER = 30e-6
+EAGER = 40e-6
 """s that the host takes without a graph."""
-FILL = 40e-6
+FILL = 55e-6
 """s until links carry their full rate: small messages take up to twice as long, large ones so much more."""
-REACHED = 0.92
+REACHED = 0.68
 """Share of a link's rate that large messages reach."""
-SHARED = 0.82
+SHARED = 0.6
 """Over the host's links instead: this share for two devices, and for n of them, (2 / n)^0.4 of it. From one device."""
-PER_UNIT = 11.0
+PER_UNIT = 8.0
 """Bytes a cycle that one unit of a chip sends, where only some units do (DeepEP)."""
 NODE, SUPERCHIP = 8.0, 4.0
 """Devices of a node where a row does not say; of those that share a board with their processor, four."""
