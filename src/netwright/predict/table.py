@@ -151,21 +151,28 @@ class Described:
 class Suite(Protocol):
     """One kind of measured row. A module of `predict.suites` with these names is one.
 
-    Optional names: REGIMES (features along which a device may deviate), PARAMS (settings of the boosted
-    trees), SPLITS (name -> function of the columns and specs that gives the masks of train and test), LEFT_OUT
-    ("device" where a device's siblings tell the constants of the physics, so that spreads and effects come from
-    leaving out single devices and not architectures), `fit_constants(columns, specs)` -> the constants of the
-    physics, a JSON-like mapping; `describe` then takes them as a third argument. They are fitted anew for each
-    fold, so that a left-out device has no part in them; and `roofline(columns, specs)` -> log of the plain
-    roofline, for the baselines, where `base` is more than that.
+    Optional names: REGIMES, features along which a device may deviate; PARAMS, settings of the boosted trees;
+    SPLITS, name -> function of the columns and specs that gives the masks of train and test; LEFT_OUT, "device"
+    where a device's siblings tell the constants of the physics, so that spreads and effects come from leaving out
+    single devices and not architectures; and two functions:
+
+    `fit_constants(columns, specs)` gives the constants of the physics, a JSON-like mapping that `describe` then takes as
+    a third argument; they are fitted anew for each fold, so that a left-out device has no part in them.
+    `roofline(columns, specs)` gives the log of the plain roofline, for the baselines, where `base` is more than that.
     """
 
     NAME: str
     QUANTITY: str
 
-    def read(self, folder: Path) -> tuple[Columns, dict[str, int]]: ...
+    def read(self, folder: Path) -> tuple[Columns, dict[str, int]]:
+        """All rows of this suite in a folder of measurements, none where it has no such file; reason -> rows refused.
 
-    def describe(self, columns: Columns, specs: Specs) -> Described: ...
+        Columns hold "device" as the file calls it, "value" in the quantity's unit, "work" (a key of what was computed),
+        "mode" (the software), "family" (the kind of work), and what `describe` needs.
+        """
+
+    def describe(self, columns: Columns, specs: Specs) -> Described:
+        """Physics and features of rows, measured or asked for: "value" is not looked at."""
 
 
 def as_suite(module: ModuleType) -> Suite:
