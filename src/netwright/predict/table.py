@@ -156,8 +156,8 @@ class Suite(Protocol):
     where a device's siblings tell the constants of the physics, so that spreads and effects come from leaving out
     single devices and not architectures; and two functions:
 
-    `fit_constants(columns, specs)` gives the constants of the physics, a JSON-like mapping that `describe` then takes as
-    a third argument; they are fitted anew for each fold, so that a left-out device has no part in them.
+    `fit_constants(columns, specs)` gives the constants of the physics, a JSON-like mapping that `describe` then takes
+    as a third argument; they are fitted anew for each fold, so that a left-out device has no part in them.
     `roofline(columns, specs)` gives the log of the plain roofline, for the baselines, where `base` is more than that.
     """
 

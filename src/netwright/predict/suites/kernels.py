@@ -160,7 +160,8 @@ def join(*parts: Any) -> Texts:
 def contains(texts: Texts, *words: str) -> Floats:
     """1.0 where a text holds any of the words, without regard to case."""
     distinct, place = coded(texts)
-    return np.array([float(any(word in name.lower() for word in words)) for name in distinct])[place]
+    found: Floats = np.array([float(any(word in name.lower() for word in words)) for name in distinct])[place]
+    return found
 
 
 def coded(values: Any) -> tuple[list[Any], Any]:
