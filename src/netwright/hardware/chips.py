@@ -4,7 +4,8 @@
     # {"rates.fp16.matrix.fp32.dense": 3.19e13, ...}, "NVIDIA Ampere GA102 GPU Architecture, whitepaper ..."
 
 The figures are the makers' (seed/chips.toml). Rates so computed are peaks at the highest clock, as data
-sheets give them: of 460 of curated devices 0.02 % off in the median, 5.7 % at most (B300). This file does not know what a card sustains.
+sheets give them: of 460 of curated devices 0.02 % off in the median, 5.7 % at most (B300). This file does not know
+what a card sustains.
 """
 
 from __future__ import annotations
