@@ -201,11 +201,22 @@ def test_fp64_is_computed_where_there_is_a_rate(capsys, folder):
 
 @pytest.mark.parametrize("action", ["fit", "validate", "backtest", "promote"])
 def test_an_action_takes_one_path(capsys, action, tmp_path):
-    code, _, err = run(capsys, action)
+    code, _, err = run(capsys, action, "one", "two")
     assert code == 2
     assert f"netwright predict {action} PATH" in err
     code, out, _ = run(capsys, action, tmp_path, "--dry-run")
     assert (code, out.strip()) == (0, f"would {action} {tmp_path}")
+
+
+@pytest.mark.parametrize("action", ["fit", "validate", "backtest"])
+def test_without_a_folder_it_is_the_sample_that_ships(capsys, action):
+    code, out, _ = run(capsys, action, "--dry-run")
+    assert code == 0
+    assert out.replace("\n", "").strip().endswith("sample")
+
+
+def test_promotion_wants_a_file(capsys):
+    assert run(capsys, "promote")[0] == 2
 
 
 @pytest.mark.parametrize("action", ["fit", "validate", "backtest"])
