@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from netwright.core.error import UserError
 from netwright.core.run import progress
 from netwright.hardware.device import Device
 from netwright.predict import effects, interval, residual
@@ -137,6 +138,9 @@ class Fitted:
 
     def reckon(self, told: Described, columns: Columns, specs: Specs) -> tuple[Floats, Floats, Floats]:
         """Median in logs for an unknown device, regimes (rows, z), and spread in logs (rows,)."""
+        if told.names != self.names:
+            why = f"{self.suite} was fitted for other features than this version describes"
+            raise UserError("predictor", self.suite, why, "netwright predict fit FOLDER, then promote it")
         middle = told.base + self.trust * self.trees.predict(told.features) + self.effects.of(_levels(columns, specs))
         places = [told.names.index(name) for name in self.regimes]
         regimes = np.nan_to_num((told.features[:, places] - self.centre) / self.scale)

@@ -1,5 +1,6 @@
 """What a fitted predictor says, and how a few measured rows of the device move it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,13 @@ def test_rows_of_other_devices_do_not(in_place, tmp_path):
     told = learned.rows("toy", ASKED, DEVICE, tmp_path)
     assert told.notes == ("suite toy: not calibrated: no row",)
     assert np.array_equal(told.value, learned.rows("toy", ASKED, DEVICE).value)
+
+
+def test_a_predictor_fitted_for_another_version(in_place, monkeypatch, fitted):
+    other = replace(fitted, names=("compute_bound", "something_else"))
+    monkeypatch.setattr(store, "current", lambda: ({"toy": other}, {}))
+    with pytest.raises(UserError, match="other features"):
+        learned.rows("toy", ASKED, DEVICE)
 
 
 def test_a_folder_that_is_none(in_place, tmp_path):
