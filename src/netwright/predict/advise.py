@@ -140,6 +140,8 @@ def _best(
             try:
                 found = {one.quantity: one for one in estimate.predict(model, device, asked)}
             except UserError as refusal:
+                if refusal.setting == "predictor":
+                    raise
                 reason = reason or refusal.allowed
                 break  # a larger batch will not fit either
             missed = _missed(found, limits, generated, split)

@@ -201,7 +201,7 @@ def predictions(asked: Mapping[str, Any], root: Path | None) -> dict[str, Any]:
         try:
             predicted += estimate.predict(found, device, question)
         except UserError as refusal:
-            if len(named) == 1:
+            if len(named) == 1 or refusal.setting == "predictor":
                 raise
             refused.append({"device": device.name, "why": refusal.allowed, "next": refusal.next})
     return {"model": found.name, "predictions": predicted, "refused": refused}

@@ -108,7 +108,7 @@ def _predict(name: str, args: argparse.Namespace) -> Answer:
             try:
                 predicted[device.name] = estimate.predict(found, device, question)
             except UserError as refusal:
-                if len(devices) == 1:
+                if len(devices) == 1 or refusal.setting == "predictor":
                     raise
                 refused.append({"device": device.name, "why": refusal.allowed, "next": refusal.next})
             advance(note=device.name)
