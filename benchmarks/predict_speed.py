@@ -20,7 +20,8 @@ from pathlib import Path
 from netwright.core import artifact, workload
 from netwright.core.workload import Matrix, Operator, Workload
 from netwright.hardware import catalog
-from netwright.predict import estimate, llm, store
+from netwright.predict import estimate, llm
+from netwright.predict.learning import store
 from netwright.predict.question import Question
 
 RUNS, CALLS = 7, 200

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from netwright.predict import backtest, learn, store
+from netwright.predict.learning import backtest, learn, store
 from netwright.predict.suites import SUITES
 
 SPLITS = ("architecture", "device", "time", "family")

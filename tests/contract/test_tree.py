@@ -62,7 +62,7 @@ def test_public_names_are_exactly_those_stated():
 
 
 SHAPES = {"cli/": {"arguments", "main"}, "predict/suites/": {"read", "describe", "roofline", "fit_constants"}}
-"""Functions that every module of a folder has, told once: in cli/__init__.py and in predict/table.py's Suite."""
+"""Functions that every module of a folder has, told once: cli/__init__.py, and Suite in predict/learning/table.py."""
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 

@@ -19,9 +19,10 @@ from netwright.core.error import UserError
 from netwright.core.measurement import Measurement, readable
 from netwright.core.workload import Workload
 from netwright.hardware.device import Device
-from netwright.predict import llm, memory, passes, scale, service, timing, watts
+from netwright.predict import llm, memory, scale, service, timing, watts
 from netwright.predict.forecast import MEASURED, Forecast
 from netwright.predict.llm import LLM
+from netwright.predict.llm.passes import passes
 from netwright.predict.question import Question
 from netwright.predict.spread import Spread
 
@@ -65,7 +66,7 @@ def predict(model: LLM, device: Device, question: Question) -> list[Measurement]
     forecast.join(memory.max_batch(demand, device, sequence + output))
     if demand.token:
         forecast.join(memory.max_context(demand, device, batch))
-    parts = list(passes.passes(model, batch, 1, sequence + output // 2))
+    parts = list(passes(model, batch, 1, sequence + output // 2))
     flops, moved = (sum(float(getattr(part, of)) * part.times for part in parts) for of in ("flops", "bytes"))
     forecast.utilised(flops, parts[0].dtype, each)
     own = split.tensor * split.pipeline

@@ -17,9 +17,9 @@ import numpy as np
 
 from netwright.core.error import UserError
 from netwright.hardware.device import Device
-from netwright.predict import hybrid, store
-from netwright.predict.table import Columns, take
-from netwright.predict.table import rows as count
+from netwright.predict.learning import hybrid, store
+from netwright.predict.learning.table import Columns, take
+from netwright.predict.learning.table import rows as count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ def rows(suite: str, columns: Columns, device: Device, measured: Path | None = N
 @functools.lru_cache(maxsize=64)
 def _measured(suite: str, folder: Path, device: str) -> Columns:
     """The folder's rows of one device. Raises UserError where the folder is none."""
-    from netwright.predict import validate
+    from netwright.predict.learning import validate
 
     if not folder.is_dir():
         raise UserError("measured", str(folder), "a folder with kernels/, timm/, serving/ or mlenergy/", "ls")

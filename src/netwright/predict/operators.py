@@ -17,8 +17,8 @@ from netwright.core.workload import Operator, Workload
 from netwright.hardware.device import Device
 from netwright.predict import learned, roofline
 from netwright.predict.learned import Told
+from netwright.predict.learning.table import Columns
 from netwright.predict.spread import Spread
-from netwright.predict.table import Columns
 
 FORMATS = {
     "bf16": ("bfloat16", "vllm", "torch.nn.functional.linear"),

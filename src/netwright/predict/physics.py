@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from netwright.predict.table import Floats, Specs
+from netwright.predict.learning.table import Floats, Specs
 
 
 @dataclass(frozen=True, kw_only=True)

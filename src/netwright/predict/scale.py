@@ -24,8 +24,8 @@ from netwright.core.error import UserError, did_you_mean
 from netwright.core.workload import Operator, Workload
 from netwright.hardware.device import Device
 from netwright.predict import learned, roofline
+from netwright.predict.learning.table import Columns
 from netwright.predict.spread import Spread
-from netwright.predict.table import Columns
 
 START, HOP, SHARE = 6.7e-6, 1.27e-6, 0.66
 """Seconds of a collective's launch and of each step, and the share of the stated link rate that a ring reaches.

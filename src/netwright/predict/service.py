@@ -18,10 +18,10 @@ import numpy as np
 from netwright.hardware.device import Device
 from netwright.predict import learned
 from netwright.predict.learned import Told
+from netwright.predict.learning.table import Columns, Texts
 from netwright.predict.llm import LLM
 from netwright.predict.spread import Spread
 from netwright.predict.suites.serving import family
-from netwright.predict.table import Columns, Texts
 from netwright.predict.timing import Timing
 
 ENGINE = "vllm"

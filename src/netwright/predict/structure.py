@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netwright.core.workload import BYTES, Operator, Workload
-from netwright.predict.table import Floats
+from netwright.predict.learning.table import Floats
 
 EDGES = (64.0, 160.0, 400.0, 1000.0)
 """FLOPs for each number read or written. A device balances 100 (CPU, fp32) to 1200 (4-bit numbers) of them."""

@@ -14,7 +14,8 @@ import toy
 from netwright import cli
 from netwright.core.error import UserError
 from netwright.hardware import catalog
-from netwright.predict import learn, store, suites, validate
+from netwright.predict import suites
+from netwright.predict.learning import learn, store, validate
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from toy import DEVICES, columns, suite
 
 from netwright.core.error import UserError
 from netwright.hardware import catalog
-from netwright.predict import hybrid, learned, store
-from netwright.predict.table import take
+from netwright.predict import learned
+from netwright.predict.learning import hybrid, store
+from netwright.predict.learning.table import take
 
 DEVICE = DEVICES["d1"]
 OWN = columns(90, names=("d1",), seed=7)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from netwright.hardware.device import Device
-from netwright.predict.table import Described, Specs
+from netwright.predict.learning.table import Described, Specs
 
 
 def device(name, architecture="one", **changes):

@@ -13,7 +13,7 @@ from netwright.core.error import UserError
 
 
 def main(action: str, words: Sequence[str], args: argparse.Namespace) -> Answer:
-    from netwright.predict.learn import SAMPLE
+    from netwright.predict.learning.learn import SAMPLE
 
     if len(words) > 1 or (action == "promote" and not words):
         what = "a fitted predictor's file" if action == "promote" else "one folder of measured rows, or none"
@@ -25,7 +25,7 @@ def main(action: str, words: Sequence[str], args: argparse.Namespace) -> Answer:
 
 
 def _fit(folder: Path, args: argparse.Namespace) -> Answer:
-    from netwright.predict import learn
+    from netwright.predict.learning import learn
 
     made = learn.fit(folder, args.runs, suites=args.suite, quick=args.quick, fresh=args.fresh)
     data = {"file": str(made.file), "version": made.version, "scores": _plain(made.frame), "refused": made.refused}
@@ -34,7 +34,7 @@ def _fit(folder: Path, args: argparse.Namespace) -> Answer:
 
 
 def _validate(folder: Path, args: argparse.Namespace) -> Answer:
-    from netwright.predict import validate
+    from netwright.predict.learning import validate
 
     report = validate.validate(folder, specs=args.specs, suites=args.suite, predictor=args.predictor)
     read = ", ".join(f"{name} {count:,}" for name, count in report.read.items() if count)
@@ -48,7 +48,7 @@ def _validate(folder: Path, args: argparse.Namespace) -> Answer:
 
 
 def _backtest(folder: Path, args: argparse.Namespace) -> Answer:
-    from netwright.predict import learn
+    from netwright.predict.learning import learn
 
     frame = learn.judge(folder, suites=args.suite, by=args.by, quick=args.quick)
     lines = ["Every device was left out of what it was predicted from; baselines had the same rows."]
@@ -56,7 +56,7 @@ def _backtest(folder: Path, args: argparse.Namespace) -> Answer:
 
 
 def _promote(path: Path, args: argparse.Namespace) -> Answer:
-    from netwright.predict import learn
+    from netwright.predict.learning import learn
 
     decision = learn.promote(path, args.runs, force=args.force)
     data = {"promoted": decision.promoted, "why": decision.why, "scores": _plain(decision.frame)}
@@ -68,7 +68,7 @@ def _scores(frame: Any) -> list[Any]:
     """A table a suite and split: a row a device, a column a number of calibration rows; baselines as means."""
     from rich.table import Table
 
-    from netwright.predict import backtest
+    from netwright.predict.learning import backtest
 
     shown: list[Any] = []
     whole = frame[frame["stratum"] == "all"] if len(frame) else frame

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from netwright.predict import physics
+from netwright.predict.learning.table import Columns, Described, Floats, Specs, Texts
 from netwright.predict.suites import kernels
-from netwright.predict.table import Columns, Described, Floats, Specs, Texts
 
 EXPONENTIALS = 16.0
 """A cycle and unit: NVIDIA's CUDA programming guide, arithmetic instructions, compute capability 8.0 to 10.0."""

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from netwright.predict import physics
+from netwright.predict.learning.table import Columns, Described, Floats, Specs, Texts
 from netwright.predict.suites import kernels
-from netwright.predict.table import Columns, Described, Floats, Specs, Texts
 
 NAME = "collective"
 QUANTITY = "latency"

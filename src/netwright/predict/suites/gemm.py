@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from netwright.predict import physics
+from netwright.predict.learning.table import Columns, Described, Floats, Specs, Texts, take
 from netwright.predict.suites import kernels
-from netwright.predict.table import Columns, Described, Floats, Specs, Texts, take
 
 NAME = "gemm"
 QUANTITY = "latency"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from netwright.predict.learning.table import Columns
 from netwright.predict.suites import attention, kernels
-from netwright.predict.table import Columns
 
 NAME = "generation_attention"
 QUANTITY = "latency"

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from netwright.predict.table import Columns, Floats, Specs, Texts
+from netwright.predict.learning.table import Columns, Floats, Specs, Texts
 
 
 @dataclass(frozen=True)

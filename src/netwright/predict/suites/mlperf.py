@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netwright.core import recipe
+from netwright.predict.learning.table import Columns, Described, Floats, Specs, Texts
 from netwright.predict.suites import nonnegative
-from netwright.predict.table import Columns, Described, Floats, Specs, Texts
 
 if TYPE_CHECKING:
     import pandas as pd

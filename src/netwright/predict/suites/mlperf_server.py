@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from netwright.predict.learning.table import Columns
 from netwright.predict.suites import mlperf
 from netwright.predict.suites.mlperf import (
     LEFT_OUT,
@@ -20,7 +21,6 @@ from netwright.predict.suites.mlperf import (
     describe,
     fit_constants,
 )
-from netwright.predict.table import Columns
 
 __all__ = ("LEFT_OUT", "NAME", "PARAMS", "QUANTITY", "REGIMES", "columns_of", "describe", "fit_constants", "read")
 

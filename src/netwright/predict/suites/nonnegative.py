@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from netwright.predict.table import Floats, Texts
+from netwright.predict.learning.table import Floats, Texts
 
 ROUNDS = 25
 CLOSE = 0.03

@@ -2,7 +2,7 @@
 
 A device that reads and computes all the time takes nearly its thermal design power; launches that wait for each
 other, and devices that wait for others, take it down. For language models the shares come from the physics of a step
-(predict/engine.py) over the time between tokens, measured where the row says it, else predicted; for
+(predict/llm/engine.py) over the time between tokens, measured where the row says it, else predicted; for
 diffusion models from the arithmetic of a step. Energy per token or image is power x devices / throughput.
 Rows' own energy columns are not read: they hold the answer. Not known are clocks, and what the fans take.
 """
@@ -18,9 +18,9 @@ import numpy as np
 
 from netwright.core.error import UserError
 from netwright.predict import llm
-from netwright.predict.engine import HOST, shape_of, step
+from netwright.predict.learning.table import Columns, Described, Floats, Specs
+from netwright.predict.llm.engine import HOST, shape_of, step
 from netwright.predict.suites.serving import count, number
-from netwright.predict.table import Columns, Described, Floats, Specs
 
 NAME = "power"
 QUANTITY = "power"

@@ -21,9 +21,9 @@ import numpy as np
 
 from netwright.core.error import UserError
 from netwright.predict import llm
-from netwright.predict.engine import Load
+from netwright.predict.learning.table import Columns, Floats, Specs, Texts
 from netwright.predict.llm import LLM
-from netwright.predict.table import Columns, Floats, Specs, Texts
+from netwright.predict.llm.engine import Load
 
 POOL = ("workers", "tensor", "data", "devices")
 NUMBERS = ("isl", "osl", "concurrency", "experts_over", "varied", "guessing", *POOL, *(f"prefill_{x}" for x in POOL))

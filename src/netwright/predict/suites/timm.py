@@ -22,8 +22,8 @@ import numpy as np
 
 from netwright.core.workload import BYTES, Workload
 from netwright.predict import structure
+from netwright.predict.learning.table import Columns, Described, Floats, Specs, Texts, take
 from netwright.predict.suites import timm_physics as physics
-from netwright.predict.table import Columns, Described, Floats, Specs, Texts, take
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from netwright.predict.learning.table import Columns
 from netwright.predict.suites import timm
 from netwright.predict.suites.timm import (
     QUANTITY,
@@ -19,7 +20,6 @@ from netwright.predict.suites.timm import (
     fit_constants,
     roofline,
 )
-from netwright.predict.table import Columns
 
 __all__ = ("NAME", "QUANTITY", "REGIMES", "columns_of", "describe", "fit_constants", "read", "roofline")
 

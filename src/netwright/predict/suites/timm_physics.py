@@ -19,8 +19,8 @@ import numpy as np
 
 from netwright.core.workload import BYTES
 from netwright.predict import structure
+from netwright.predict.learning.table import Floats, Specs, Texts
 from netwright.predict.suites import nonnegative
-from netwright.predict.table import Floats, Specs, Texts
 
 Constants = Mapping[str, Mapping[str, float]]
 """Mode -> part -> how often its plain cost is paid."""

@@ -1,6 +1,6 @@
 """LLM serving: time per output token, of serving/*.csv.
 
-The physics (predict/engine.py) is a decode step over all sequences in flight, the scheduler's time, and the prompts
+The physics (predict/llm/engine.py) is a decode step over all sequences in flight, the scheduler's time, and the prompts
 that come in between. The learner sees what the step is made of.
 """
 
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from netwright.predict.engine import BANDWIDTH, COMPUTE, EXPERTS, Load
+from netwright.predict.learning.table import Columns, Described, Floats, Specs
+from netwright.predict.llm.engine import BANDWIDTH, COMPUTE, EXPERTS, Load
 from netwright.predict.suites import serving
-from netwright.predict.table import Columns, Described, Floats, Specs
 
 NAME = "tpot"
 QUANTITY = "time_per_output_token"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from netwright.predict.engine import BANDWIDTH, BUDGET, Load, by_engine
+from netwright.predict.learning.table import Columns, Described, Floats, Specs
+from netwright.predict.llm.engine import BANDWIDTH, BUDGET, Load, by_engine
 from netwright.predict.suites import serving, tpot
-from netwright.predict.table import Columns, Described, Floats, Specs
 
 NAME = "ttft"
 QUANTITY = "time_to_first_token"

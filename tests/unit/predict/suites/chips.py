@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from netwright.hardware.device import Device
-from netwright.predict.table import Columns, Described, Specs, Suite
+from netwright.predict.learning.table import Columns, Described, Specs, Suite
 
 CHIP = Device(
     name="Maker Chip", manufacturer="Maker", kind="gpu", architecture="One", bandwidth=2e12, memory=8e10, power=400,

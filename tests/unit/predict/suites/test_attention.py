@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netwright.hardware.device import Device
+from netwright.predict.learning.table import Columns, Specs, as_suite
 from netwright.predict.suites import context_attention, generation_attention
-from netwright.predict.table import Columns, Specs, as_suite
 
 SUITES = [context_attention, generation_attention]
 ROW = {"system": "chip", "engine": "new", "kernel_source": "k", "batch_size": 4, "isl": 1, "num_heads": 32,

@@ -10,8 +10,8 @@ from chips import CHIP, seconds, told, write
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netwright.predict.learning.table import Columns, Specs, as_suite
 from netwright.predict.suites import collective
-from netwright.predict.table import Columns, Specs, as_suite
 
 SUITE = as_suite(collective)
 RING = {"system": "chip", "engine": "nccl", "op_name": "all_reduce", "nccl_dtype": "half", "num_gpus": 8,

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from netwright.hardware.device import Device
 from netwright.predict import physics
+from netwright.predict.learning.table import Columns, Specs
 from netwright.predict.suites import gemm, kernels
-from netwright.predict.table import Columns, Specs
 
 
 def questions(

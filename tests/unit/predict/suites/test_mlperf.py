@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from netwright.hardware import catalog
-from netwright.predict import hybrid
+from netwright.predict.learning import hybrid
+from netwright.predict.learning.table import Specs
 from netwright.predict.suites import mlperf, mlperf_server, timm
-from netwright.predict.table import Specs
 
 ROW = {
     "version": "v4.1",

@@ -9,8 +9,8 @@ from chips import DEVICES, seconds, told, write
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netwright.predict.learning.table import Columns, Specs, as_suite
 from netwright.predict.suites import kernels, moe
-from netwright.predict.table import Columns, Specs, as_suite
 
 SUITE = as_suite(moe)
 ROW = {"system": "chip", "engine": "new", "kernel_source": "k", "moe_dtype": "bfloat16", "num_tokens": 64,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from netwright.hardware.device import Device
+from netwright.predict.learning.table import Columns, Described, Specs
 from netwright.predict.suites import power
-from netwright.predict.table import Columns, Described, Specs
 
 CARD = Device(
     name="card",

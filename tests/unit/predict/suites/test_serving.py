@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netwright.hardware.device import Device
-from netwright.predict.engine import Load
+from netwright.predict.learning.table import Columns, Specs
+from netwright.predict.llm.engine import Load
 from netwright.predict.suites import serving, tpot, ttft
-from netwright.predict.table import Columns, Specs
 
 CARD = Device(
     name="card", manufacturer="Maker", kind="gpu", rates={"bf16": 9.9e14, "fp8": 2e15}, bandwidth=3.35e12,

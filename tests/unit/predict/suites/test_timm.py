@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from netwright.core.workload import Operator, Workload
 from netwright.hardware import catalog
 from netwright.predict import structure
+from netwright.predict.learning.table import Specs
 from netwright.predict.suites import timm, timm_cpu, timm_physics
-from netwright.predict.table import Specs
 
 HEADER = (
     "model,infer_samples_per_sec,infer_step_time,infer_batch_size,infer_img_size,infer_gmacs,infer_macts,param_count"

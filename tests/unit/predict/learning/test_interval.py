@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netwright.predict import interval
+from netwright.predict.learning import interval
 
 SCORES = st.lists(st.floats(0, 100), min_size=1, max_size=60).map(np.array)
 

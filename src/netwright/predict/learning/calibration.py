@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netwright.predict.table import Floats, Texts
+from netwright.predict.learning.table import Floats, Texts
 
 TAIL = 2.0
 """A row that lies further off than this many standard deviations counts less, in proportion."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netwright.predict import residual
+from netwright.predict.learning import residual
 
 
 def made(n=3000, seed=0, missing=0.05):

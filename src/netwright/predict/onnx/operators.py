@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from netwright.core.workload import BYTES, Attention, Matrix, Operator
-from netwright.predict.onnx_graph import Graph, Tensor
+from netwright.predict.onnx.graph import Graph, Tensor
 
 FREE = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Shape", "Size", "Constant", "Dropout", "Optional"}
 FREE |= {"SequenceConstruct", "SequenceAt", "OptionalGetElement", "OptionalHasElement", "NoOp"}

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from netwright.core.error import UserError
 from netwright.core.run import progress
 from netwright.hardware.device import Device
-from netwright.predict import effects, interval, residual
-from netwright.predict.calibration import Calibration, Prior, calibrate, fit_prior
-from netwright.predict.effects import Effects
-from netwright.predict.residual import Trees
-from netwright.predict.table import Columns, Described, Floats, Specs, Suite, Texts, rows, take
+from netwright.predict.learning import effects, interval, residual
+from netwright.predict.learning.calibration import Calibration, Prior, calibrate, fit_prior
+from netwright.predict.learning.effects import Effects
+from netwright.predict.learning.residual import Trees
+from netwright.predict.learning.table import Columns, Described, Floats, Specs, Suite, Texts, rows, take
 
 LEVELS = ("mode", "work")
 """Pooled over rows; architecture and manufacturer are pooled over devices, see `_device_effects`."""

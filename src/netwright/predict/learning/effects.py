@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from netwright.predict.table import Floats, Texts
+from netwright.predict.learning.table import Floats, Texts
 
 LARGEST = 2.0
 """No effect is larger than this, in logs: a factor of 7 is a fault of the data."""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netwright.core.table import extra
-from netwright.predict.table import Floats
+from netwright.predict.learning.table import Floats
 
 PARAMS: Mapping[str, Any] = {
     "objective": "huber",

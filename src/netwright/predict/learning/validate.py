@@ -22,9 +22,9 @@ from netwright.core.error import UserError
 from netwright.core.run import progress
 from netwright.hardware import catalog, names
 from netwright.hardware.device import Device
-from netwright.predict import backtest, hybrid, store
+from netwright.predict.learning import backtest, hybrid, store
+from netwright.predict.learning.table import Columns, rows, take
 from netwright.predict.suites import SUITES
-from netwright.predict.table import Columns, rows, take
 
 MOST_REASONS = 12
 

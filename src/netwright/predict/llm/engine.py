@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from netwright.predict import llm
+from netwright.predict.learning.table import Columns, Floats, Specs, Texts
 from netwright.predict.llm import LLM
-from netwright.predict.passes import passes
-from netwright.predict.table import Columns, Floats, Specs, Texts
+from netwright.predict.llm.passes import passes
 
 COMPUTE, BANDWIDTH = 0.55, 0.9
 """Share of the peaks that products and reads reach in a running engine. These and the constants below were fitted

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from netwright.core import db
 from netwright.core.table import extra
 from netwright.hardware.schema import model_runs
-from netwright.predict import store
+from netwright.predict.learning import store
 
 NAME = "netwright-predictor"
 

@@ -19,9 +19,9 @@ from typing import Any
 
 from netwright.core.error import UserError
 from netwright.core.workload import Attention, Operator, Workload
-from netwright.predict.onnx_graph import FAULTS, Graph
-from netwright.predict.onnx_operators import FREE, PRODUCTS, cost, is_unknown
-from netwright.predict.onnx_shapes import load
+from netwright.predict.onnx.graph import FAULTS, Graph
+from netwright.predict.onnx.operators import FREE, PRODUCTS, cost, is_unknown
+from netwright.predict.onnx.shapes import load
 
 BETWEEN = {"Mul", "Div", "Add", "Sub", "Where", "Cast", "Identity", "Clip", "Dropout", "IsNaN", "Max"}
 """What an exporter puts between the products of attention and its softmax: scale, mask, cast."""

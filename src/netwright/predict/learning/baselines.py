@@ -17,8 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from netwright.hardware.device import Device
-from netwright.predict import hybrid, residual
-from netwright.predict.table import Columns, Floats, Specs, Suite, take
+from netwright.predict.learning import hybrid, residual
+from netwright.predict.learning.table import Columns, Floats, Specs, Suite, take
 
 METHODS = ("roofline", "roofline x constant", "physics alone", "trees on specifications", "same work elsewhere")
 MOST_ROWS = 40_000

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from toy import DEVICES, columns, suite
 
-from netwright.predict import backtest, baselines, hybrid
-from netwright.predict.table import take
+from netwright.predict.learning import backtest, baselines, hybrid
+from netwright.predict.learning.table import take
 
 
 @pytest.fixture(scope="module")

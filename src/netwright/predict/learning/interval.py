@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from netwright.predict.table import Floats
+from netwright.predict.learning.table import Floats
 
 GRID = np.linspace(0.0025, 0.9975, 200)
 """Shares at which a distribution of scores is kept."""

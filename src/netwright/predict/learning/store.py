@@ -24,14 +24,14 @@ import platformdirs
 from netwright.core import artifact, recipe
 from netwright.core.error import UserError, did_you_mean
 from netwright.core.table import resolve
-from netwright.predict.calibration import Prior
-from netwright.predict.effects import Effects
-from netwright.predict.hybrid import Fitted
-from netwright.predict.residual import Trees
+from netwright.predict.learning.calibration import Prior
+from netwright.predict.learning.effects import Effects
+from netwright.predict.learning.hybrid import Fitted
+from netwright.predict.learning.residual import Trees
+from netwright.predict.learning.table import Suite, as_suite
 from netwright.predict.suites import SUITES
-from netwright.predict.table import Suite, as_suite
 
-SHIPPED = Path(__file__).parent / "fitted"
+SHIPPED = Path(__file__).parents[1] / "fitted"
 FORMAT = 1
 MOST_BYTES = 50_000_000
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from toy import DEVICES, columns, suite
 
 from netwright.core.error import UserError
-from netwright.predict import hybrid, store
+from netwright.predict.learning import hybrid, store
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from netwright.core.workload import BYTES
-from netwright.predict.table import Floats
+from netwright.predict.learning.table import Floats
 
 if TYPE_CHECKING:
     from netwright.predict.llm import LLM

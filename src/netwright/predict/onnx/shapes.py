@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from netwright.core.table import extra
-from netwright.predict.onnx_graph import (
+from netwright.predict.onnx.graph import (
     FAULTS,
     SMALL,
     TYPES,

@@ -25,12 +25,12 @@ from netwright.core.error import UserError
 from netwright.core.run import Run, progress
 from netwright.core.table import extra
 from netwright.hardware.device import Device
-from netwright.predict import backtest, hybrid, registry, store
+from netwright.predict.learning import backtest, hybrid, registry, store
+from netwright.predict.learning.table import Columns, Specs, Suite, rows, take
+from netwright.predict.learning.validate import resolve
 from netwright.predict.suites import SUITES
-from netwright.predict.table import Columns, Specs, Suite, rows, take
-from netwright.predict.validate import resolve
 
-SAMPLE = Path(__file__).parent / "sample"
+SAMPLE = Path(__file__).parents[1] / "sample"
 """Measured rows that ship, in the layout that `validate` reads."""
 ROWS = 4_000
 """Rows of one device that a frozen split is judged on; of more, the same sample each time."""
@@ -137,10 +137,12 @@ def promote(candidate: Path, runs: Path, *, force: bool = False) -> Decision:
 
 
 def code() -> str:
-    """Digest of the package's code: other physics makes another predictor."""
+    """Digest of the code that a predictor follows from: other physics makes another predictor."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
+    for name in ("learning", "suites", "llm", "physics.py", "structure.py"):
+        place = Path(__file__).parents[1] / name
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

@@ -4,7 +4,7 @@ from toy import DEVICES, columns, suite
 
 from netwright.core import db
 from netwright.hardware.schema import model_runs
-from netwright.predict import hybrid, registry, store
+from netwright.predict.learning import hybrid, registry, store
 
 
 @pytest.fixture(scope="module")

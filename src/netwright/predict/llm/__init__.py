@@ -23,8 +23,8 @@ from typing import Any
 
 from netwright.core.error import UserError, did_you_mean
 from netwright.core.workload import BYTES, Operator, Workload
-from netwright.predict import hub_config
-from netwright.predict.passes import STORED, passes
+from netwright.predict.llm import hub_config
+from netwright.predict.llm.passes import STORED, passes
 
 SHAPES = Path(__file__).with_name("llms.toml")
 

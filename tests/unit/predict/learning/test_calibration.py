@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from netwright.predict import calibration
-from netwright.predict.calibration import Prior, calibrate
+from netwright.predict.learning import calibration
+from netwright.predict.learning.calibration import Prior, calibrate
 
 PRIOR = Prior(bias=0.3, slopes=(0.2,), bend=0.1, labels={"mode": 0.2}, noise=1.0)
 

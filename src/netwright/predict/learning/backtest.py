@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from netwright.core.run import progress
 from netwright.hardware.device import Device
-from netwright.predict import baselines, hybrid
-from netwright.predict.effects import Effects
-from netwright.predict.hybrid import Fitted
-from netwright.predict.table import Columns, Floats, Specs, Suite, Texts, rows, take
+from netwright.predict.learning import baselines, hybrid
+from netwright.predict.learning.effects import Effects
+from netwright.predict.learning.hybrid import Fitted
+from netwright.predict.learning.table import Columns, Floats, Specs, Suite, Texts, rows, take
 
 DRAWS = 10
 """Draws of k calibration rows, of which the mean is told."""

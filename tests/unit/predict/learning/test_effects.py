@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from netwright.predict import effects
+from netwright.predict.learning import effects
 
 
 def labels(*names):

@@ -7,7 +7,8 @@ from toy import DEVICES, columns
 
 from netwright.core.error import UserError
 from netwright.hardware import catalog
-from netwright.predict import hybrid, learn, store, suites, validate
+from netwright.predict import suites
+from netwright.predict.learning import hybrid, learn, store, validate
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -1,0 +1,1 @@
+"""What measured rows teach: trees, bias terms, calibration, intervals; how a predictor is fitted, judged and kept."""
