@@ -70,6 +70,10 @@ def page(frame: pd.DataFrame) -> str:
         parts.append(f"\n## {suite}: {MEANING[suite]}\n")
         for split in dict.fromkeys(frame[frame["suite"] == suite]["split"]):
             of = frame[(frame["suite"] == suite) & (frame["split"] == split)]
+            if of["error"].isna().all():
+                parts.append(f"\n### {TITLES.get(split, split)}\n\nAll {of['n'].max():,} rows of a device are refused.")
+                continue
+            of = of[of["error"].notna()]
             parts.append(f"\n### {TITLES.get(split, split)}\n\n{_methods(of)}\n\n{_devices(of)}")
             strata = of[(of["stratum"] != "all")]
             if len(strata) and split == "architecture":
