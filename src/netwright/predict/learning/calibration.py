@@ -16,7 +16,7 @@ move it as far as such devices differ. This is kriging, or a random-effects mode
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from netwright.predict.learning.table import Floats, Texts
 TAIL = 2.0
 """A row that lies further off than this many standard deviations counts less, in proportion."""
 LEAST, MOST = 1e-3, 1.5
+DOUBLING = 1.0
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,12 @@ def calibrate(prior: Prior, regimes: Floats, labels: Labels, residuals: Floats, 
     k = len(residuals)
     if not k:
         return Calibration(prior, regimes, labels, np.zeros(0), np.zeros((0, 0)), np.zeros(0))
-    base = prior.covariance(regimes, labels, regimes, labels)
     noise = np.maximum((prior.noise * spread) ** 2, LEAST**2)
-    weight = np.ones(k)
+    usual = np.sqrt(noise + prior.variance(regimes) - prior.bias**2)
+    off = np.abs(residuals - np.median(residuals)) / usual
+    weight = np.clip(off / TAIL, 1.0, 1e3) ** 2
+    prior = _widened(prior, regimes, labels, residuals, noise * weight)
+    base = prior.covariance(regimes, labels, regimes, labels)
     for _ in range(3):
         inverse: Any = np.linalg.inv(base + np.diag(noise * weight))
         solved = inverse @ residuals
@@ -99,6 +103,25 @@ def calibrate(prior: Prior, regimes: Floats, labels: Labels, residuals: Floats, 
         scores = left / np.sqrt(known)
         weight = np.clip(np.abs(scores) / TAIL, 1.0, 1e3) ** 2
     return Calibration(prior, regimes, labels, solved, inverse, scores)
+
+
+def _widened(prior: Prior, regimes: Floats, labels: Labels, residuals: Floats, noise: Floats) -> Prior:
+    """The prior with the bias between devices that the rows are likeliest under, the known one or wider.
+
+    A device that all earlier ones say nothing of may be off by a factor that they never were; its rows then agree
+    with each other and not with the prior. Each doubling has to be worth `DOUBLING` in log-likelihood.
+    """
+    best, most = prior, -np.inf
+    for doublings in range(7):
+        wider = replace(prior, bias=prior.bias * 2.0**doublings)
+        lower = np.linalg.cholesky(wider.covariance(regimes, labels, regimes, labels) + np.diag(noise))
+        white = np.linalg.solve(lower, residuals)
+        told = float(-0.5 * white @ white - np.log(np.diag(lower)).sum() - DOUBLING * doublings)
+        if told > most:
+            best, most = wider, told
+        if wider.bias > MOST:
+            break
+    return best
 
 
 def fit_prior(samples: Sequence[tuple[Floats, Labels, Floats, Floats]], label_names: Sequence[str]) -> Prior:

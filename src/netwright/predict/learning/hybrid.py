@@ -153,7 +153,7 @@ class Fitted:
     ) -> tuple[Floats, Floats]:  # fmt: skip
         """Shift and half width in logs."""
         shift, variance = known.at(regimes, labels)
-        left = variance / np.maximum(self.prior.variance(regimes), 1e-12)  # the share that calibration did not tell
+        left = variance / np.maximum(known.prior.variance(regimes), 1e-12)  # the share that calibration did not tell
         variance = variance * (1 + (between - 1) * left) + (self.prior.noise * spread) ** 2
         at, part = divmod(float(np.interp(known.k, SHOTS, range(len(SHOTS)))), 1)
         earlier = (1 - part) * self.scores[int(at)] + part * self.scores[min(int(at) + 1, len(SHOTS) - 1)]
@@ -355,7 +355,7 @@ def _scores(
                     continue
                 known = calibrate(draft.prior, z[shot], _take(labels, shot), off[shot], sizes[shot])
                 shift, variance = known.at(z[rest], _take(labels, rest))
-                left = variance / np.maximum(draft.prior.variance(z[rest]), 1e-12)
+                left = variance / np.maximum(known.prior.variance(z[rest]), 1e-12)
                 variance = variance * (1 + (draft.between - 1) * left) + (draft.prior.noise * sizes[rest]) ** 2
                 scores.append(np.abs(off[rest] - shift) / np.sqrt(variance))
                 of.append(np.full(len(rest), name))

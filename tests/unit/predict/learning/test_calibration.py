@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,21 @@ def test_an_outlier_does_not_decide():
     off = np.r_[np.full(9, 0.1), 3.0]
     known = calibrate(PRIOR, np.zeros((10, 1)), of(10), off, np.full(10, 0.1))
     assert known.at(np.zeros((1, 1)), of(1))[0][0] == pytest.approx(0.1, abs=0.08)
+
+
+def test_rows_that_agree_are_believed_however_far_they_are_from_earlier_devices():
+    tight = replace(PRIOR, bias=0.03)
+    for k, share in ((3, 0.75), (10, 0.9), (30, 0.95)):
+        rng = np.random.default_rng(k)
+        known = calibrate(tight, np.zeros((k, 1)), of(k), 1.5 + rng.normal(0, 0.1, k), np.full(k, 0.1))
+        assert known.at(np.zeros((1, 1)), of(1))[0][0] > share * 1.5
+        assert np.abs(known.scores).max() < 4
+
+
+def test_an_ordinary_device_leaves_the_prior_as_it_was():
+    rng = np.random.default_rng(0)
+    known = calibrate(PRIOR, np.zeros((10, 1)), of(10), 0.2 + rng.normal(0, 0.1, 10), np.full(10, 0.1))
+    assert known.prior == PRIOR
 
 
 def test_leave_one_out_scores_are_those_of_refitting_without_the_row():
