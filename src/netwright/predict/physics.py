@@ -58,6 +58,21 @@ class Constants:
 USUAL = Constants()
 SLOW_MEMORY = {"Intel": 0.5}
 """Where systems/b60.yaml of aiconfigurator states another share than `reached`: about 220 of 456 GB/s."""
+HELD = 0.95
+"""Share of the stated 16-bit rate that a card without a power limit holds in large products: 0.90 to 0.95 (RTX 3090
+and 4090, largest of timm's networks)."""
+ENOUGH = 2.0
+"""W for 1e12 FLOP/s at 4 nm, below which the clock has to fall: between cards that do not slow down (RTX 4090: 2.7)
+and those that do (0.6 to 0.7: RTX PRO 6000 Max-Q here, L4 and H100 in MLPerf's results). At low clocks the voltage
+falls too, so the rate falls with the root of the power. Passes over memory draw less, and fall by the power 0.4 of
+that, which of 0, 0.4 and 0.8 suited the three GPUs of timm's tables best."""
+NODE = 0.75
+"""Energy of an operation falls with the process node to this power."""
+STACKED = 12e9
+"""B/s for each unit, beyond which memory is stacked (HBM: A100 19e9, H100 25e9; GeForce cards have at most 11.4e9)
+and does not compete with the units for the power. An assumption: no row of timm's tables is of such a device."""
+NARROW = 1300.0
+"""FLOP in 16 bit of a unit in a clock, up to which its operations cost what those of consumer cards do (1,024)."""
 CLOCK, UNITS = 1.7e9, 100.0
 """Stand in where no source says them; the median accelerator of the catalogue."""
 
@@ -77,6 +92,8 @@ class Chip:
     memory: Floats
     """B/s that kernels reach."""
     power: Floats
+    held: Floats
+    """Share of the stated rate that the power limit allows; 1 where the units are wide or memory is stacked."""
     operands: Floats
     """B/s at which one unit reads operands."""
     constants: Constants
@@ -93,6 +110,7 @@ class Chip:
             cache=np.nan_to_num(specs.cache),
             memory=specs.bandwidth * reached,
             power=specs.power,
+            held=_held(specs),
             operands=specs.rate("bf16") / units / constants.operands,
             constants=constants,
         )
@@ -100,6 +118,28 @@ class Chip:
     def take(self, rows: slice) -> Chip:
         arrays = {name: values[rows] for name, values in vars(self).items() if name != "constants"}
         return Chip(constants=self.constants, **arrays)
+
+
+def sustained(specs: Specs) -> tuple[Floats, Floats]:
+    """Shares of the stated 16-bit or 8-bit matrix rate and of the bandwidth that the power limit allows."""
+    process = np.array([np.nan if d.process is None else d.process for d in specs.devices], dtype=float)[specs.which]
+    shrink = np.nan_to_num(process / 4e-9, nan=1.0) ** NODE
+    watts = specs.power / (specs.rate("fp16") / 1e12) / shrink
+    fall = np.sqrt(np.minimum(1.0, np.nan_to_num(watts / ENOUGH, nan=1.0)))
+    stacked = np.nan_to_num(specs.bandwidth / specs.units, nan=0.0) > STACKED
+    cpu = specs.kind.astype(str) == "cpu"
+    return np.where(cpu, 1.0, HELD * fall), np.where(stacked | cpu, 1.0, fall**0.4)
+
+
+def _held(specs: Specs) -> Floats:
+    """What cards of narrow units and plain memory hold of their 16-bit rate, as whole networks told.
+
+    The RTX PRO 6000 of 300 W is the same chip as that of 600 W, and networks run on it at little over half of its
+    stated rate; the wide units of data-centre chips spend less on each operation.
+    """
+    narrow = specs.rate("fp16") <= NARROW * specs.units * specs.clock
+    share, flow = sustained(specs)
+    return np.where(narrow & (flow < 1), share, 1.0)
 
 
 def launch(chip: Chip) -> Floats:
@@ -115,7 +155,7 @@ def calls(chip: Chip, count: ArrayLike) -> Floats:
 def slowed(chip: Chip, rate: Floats) -> Floats:
     """FLOP/s of full tiles: the stated rate times `peak`, less what the power allows; unlimited where it is unknown."""
     limited = 1 + chip.constants.per_flop * rate / np.where(chip.power > 0, chip.power, np.inf)
-    return rate * chip.constants.peak / limited
+    return rate * np.minimum(chip.constants.peak / limited, chip.held)
 
 
 def streamed(chip: Chip, moved: Floats, kept: Floats | None = None) -> Floats:

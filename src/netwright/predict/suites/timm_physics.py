@@ -20,6 +20,7 @@ import numpy as np
 from netwright.core.workload import BYTES
 from netwright.predict import structure
 from netwright.predict.learning.table import Floats, Specs, Texts
+from netwright.predict.physics import sustained
 from netwright.predict.suites import nonnegative
 
 Constants = Mapping[str, Mapping[str, float]]
@@ -28,31 +29,6 @@ USUAL: Constants = tomllib.loads(Path(__file__).with_name("timm_physics.toml").r
 """To one digit: what holds where nothing was measured."""
 LAUNCH = 1e-6
 """s; the unit in which calls are counted."""
-
-HELD = 0.95
-"""Share of the stated 16-bit rate that a card without a power limit holds in large products: 0.90 to 0.95 (RTX 3090
-and 4090, largest of timm's networks)."""
-ENOUGH = 2.0
-"""W for 1e12 FLOP/s at 4 nm, below which the clock has to fall: between cards that do not slow down (RTX 4090: 2.7)
-and those that do (0.6 to 0.7: RTX PRO 6000 Max-Q here, L4 and H100 in MLPerf's results). At low clocks the voltage
-falls too, so the rate falls with the root of the power. Passes over memory draw less, and fall by the power 0.4 of
-that, which of 0, 0.4 and 0.8 suited the three GPUs of timm's tables best."""
-NODE = 0.75
-"""Energy of an operation falls with the process node to this power."""
-STACKED = 12e9
-"""B/s for each unit, beyond which memory is stacked (HBM: A100 19e9, H100 25e9; GeForce cards have at most 11.4e9)
-and does not compete with the units for the power. An assumption: no row of timm's tables is of such a device."""
-
-
-def sustained(specs: Specs) -> tuple[Floats, Floats]:
-    """Shares of the stated 16-bit or 8-bit matrix rate and of the bandwidth that the power limit allows."""
-    process = np.array([np.nan if d.process is None else d.process for d in specs.devices], dtype=float)[specs.which]
-    shrink = np.nan_to_num(process / 4e-9, nan=1.0) ** NODE
-    watts = specs.power / (specs.rate("fp16") / 1e12) / shrink
-    fall = np.sqrt(np.minimum(1.0, np.nan_to_num(watts / ENOUGH, nan=1.0)))
-    stacked = np.nan_to_num(specs.bandwidth / specs.units, nan=0.0) > STACKED
-    cpu = specs.kind.astype(str) == "cpu"
-    return np.where(cpu, 1.0, HELD * fall), np.where(stacked | cpu, 1.0, fall**0.4)
 
 
 def parts(work: Mapping[str, Floats], batch: Floats, dtypes: Texts, specs: Specs) -> dict[str, Floats]:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from netwright.core.workload import Operator, Workload
 from netwright.hardware import catalog
-from netwright.predict import structure
+from netwright.predict import physics, structure
 from netwright.predict.learning.table import Specs
 from netwright.predict.suites import timm, timm_cpu, timm_physics
 
@@ -131,15 +131,15 @@ def test_a_faster_device_is_faster_and_a_compiled_network_too():
 
 def test_a_low_power_limit_slows_and_no_limit_exceeds_the_peak():
     columns = timm.columns_of(network(passes=1e3), "pro6000maxq")
-    held, flow = timm_physics.sustained(specs_of(columns))
+    held, flow = physics.sustained(specs_of(columns))
     assert 0.4 < held[0] < 0.7
     assert held[0] < flow[0] < 1
-    free, _ = timm_physics.sustained(specs_of(timm.columns_of(network(), "4090")))
-    assert free[0] == timm_physics.HELD
+    free, _ = physics.sustained(specs_of(timm.columns_of(network(), "4090")))
+    assert free[0] == physics.HELD
 
 
 def test_stacked_memory_does_not_compete_for_power():
-    _, flow = timm_physics.sustained(specs_of(timm.columns_of(network(), "h200")))
+    _, flow = physics.sustained(specs_of(timm.columns_of(network(), "h200")))
     assert flow[0] == 1
 
 
