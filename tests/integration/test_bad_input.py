@@ -240,7 +240,7 @@ def test_an_artifact_that_is_not_what_it_says(damage, verb, tiny, capsys, place)
         ("bench ARTIFACT bench.batch=[]", "one batch size or more"),
         ("predict ARTIFACT", "a device of"),
         ("predict ARTIFACT --device h1000", "device = 'h1000': did you mean h100"),
-        ("predict ARTIFACT --device h100 --dtype fp7", "dtype = 'fp7'"),
+        ("predict ARTIFACT --device h100 --precision fp7", "precision = 'fp7'"),
         ("predict ARTIFACT --device h100 --batch -1", ">= 1"),
         ("study images.toml study.devices=[\"h1000\"]", "study.devices = 'h1000'"),
         ("study images.toml study.formats=[\"onyx\"]", "study.formats[0] = 'onyx'"),
