@@ -15,7 +15,7 @@ from netwright import cli
 from netwright.core.error import UserError
 from netwright.hardware import catalog
 from netwright.predict import suites
-from netwright.predict.learning import learn, store, validate
+from netwright.predict.learning import learn, registry, store, validate
 
 
 @pytest.fixture
@@ -70,3 +70,22 @@ def test_fit_validate_and_what_is_said(capsys, rows):
     assert code == 0, err
     assert "toy: 20 rows refused" in out
     assert "give --specs" in out
+
+
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_mlflow_is_told_of_the_fit_and_of_the_promotion(capsys, rows):
+    from mlflow.tracking import MlflowClient
+
+    runs = rows / "runs"
+    assert run(capsys, "fit", rows / "many", f"runs={runs}", "--quick", "--mlflow")[0] == 0
+    made = next(runs.glob("*/predictor.npz"))
+    client = MlflowClient(f"sqlite:///{runs / 'mlflow.db'}")
+    assert not client.get_registered_model(registry.NAME).aliases
+    fitted, _ = store.load(made)
+    (rows / "shipped").mkdir()
+    worse = {"scores": [{"suite": "toy", "k": 0, "error": 9.0, "coverage": 0.9}], "rows": store.load(made)[1]["rows"]}
+    store.save(fitted, rows / "shipped" / "predictor.npz", worse)
+    code, out, _ = run(capsys, "promote", made, f"runs={runs}", "--mlflow")
+    assert (code, "Promoted" in out) == (0, True)
+    assert client.get_model_version_by_alias(registry.NAME, "promoted").version

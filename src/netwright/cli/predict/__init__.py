@@ -62,6 +62,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     learned.add_argument("--predictor", type=Path, metavar="FILE", help="validate this one, not the one in place")
     learned.add_argument("--quick", action="store_true", help="a smaller fit, to try it out")
     learned.add_argument("--fresh", action="store_true", help="fit again even if nothing has changed")
+    learned.add_argument("--mlflow", action="store_true", help="tell MLflow's registry in runs/mlflow.db of it too")
     learned.add_argument("--force", action="store_true", help="promote even if it was judged on other rows")
     served = parser.add_argument_group("serve")
     served.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")

@@ -27,7 +27,9 @@ def main(action: str, words: Sequence[str], args: argparse.Namespace) -> Answer:
 def _fit(folder: Path, args: argparse.Namespace) -> Answer:
     from netwright.predict.learning import learn
 
+    _ready(args)
     made = learn.fit(folder, args.runs, suites=args.suite, quick=args.quick, fresh=args.fresh)
+    _register(made.file, args)
     data = {"file": str(made.file), "version": made.version, "scores": _plain(made.frame), "refused": made.refused}
     lines = [f"Predictor {made.version}: {made.file}", f"Next: netwright predict promote {made.file}"]
     return Answer(data, _view(_scores(made.frame), made.refused, lines))
@@ -58,10 +60,28 @@ def _backtest(folder: Path, args: argparse.Namespace) -> Answer:
 def _promote(path: Path, args: argparse.Namespace) -> Answer:
     from netwright.predict.learning import learn
 
+    _ready(args)
     decision = learn.promote(path, args.runs, force=args.force)
+    if decision.promoted:
+        _register(path, args, promoted=True)
     data = {"promoted": decision.promoted, "why": decision.why, "scores": _plain(decision.frame)}
     text = f"{'Promoted' if decision.promoted else 'Not promoted'}: {decision.why}."
     return Answer(data, text, code=0 if decision.promoted else 1)
+
+
+def _ready(args: argparse.Namespace) -> None:
+    """Refuse before any work what would fail after it."""
+    if args.mlflow:
+        from netwright.core.table import need
+
+        need("mlflow", "--mlflow")
+
+
+def _register(file: Path, args: argparse.Namespace, promoted: bool = False) -> None:
+    if args.mlflow:
+        from netwright.predict.learning import registry
+
+        registry.register(args.runs, file, promoted=promoted)
 
 
 def _scores(frame: Any) -> list[Any]:
