@@ -77,7 +77,7 @@ def test_training_in_a_terminal(tmp_path):
 
 
 def test_an_interrupt_in_a_terminal_ends_at_once_and_says_how_to_go_on(tmp_path):
-    process, near = start(tmp_path, "train", "tiny.toml", "train.epochs=400")
+    process, near = start(tmp_path, "train", "tiny.toml", "train.epochs=20000")
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("runs/*/checkpoints/last.safetensors")):
         assert time.monotonic() < deadline
@@ -88,7 +88,7 @@ def test_an_interrupt_in_a_terminal_ends_at_once_and_says_how_to_go_on(tmp_path)
     assert "Traceback" not in text
     assert lines(text)[-2] == "Interrupted. The same command goes on where this one stopped."
     assert not list(tmp_path.rglob("*.draft"))
-    process, near = start(tmp_path, "train", "tiny.toml", "train.epochs=400", "--json")
+    process, near = start(tmp_path, "train", "tiny.toml", "train.epochs=20000", "--json")
     while not list(tmp_path.glob("runs/*/log.txt")) or "Resuming at step" not in log(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.01)
