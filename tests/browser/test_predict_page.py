@@ -1,14 +1,11 @@
 """The page to try predictions at, in a real browser: it answers, refuses in words, and fits a phone."""
 
-import importlib.util
 import threading
 import time
 
 import pytest
 
 from netwright.predict import learned, server
-
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
 
 
 @pytest.fixture(scope="module")
@@ -27,18 +24,6 @@ def address():
         yield f"http://{host}:{port}/"
         listening.should_exit = True
         thread.join(10)
-
-
-@pytest.fixture(scope="module")
-def browser(chromium):
-    if importlib.util.find_spec("playwright") is None:
-        pytest.skip("playwright is not installed")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
-        yield opened
-        opened.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])

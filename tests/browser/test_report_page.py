@@ -1,6 +1,5 @@
 """The report in a real browser, offline: it works, fits a phone, and can be read and used without a mouse."""
 
-import importlib.util
 import itertools
 import re
 from pathlib import Path
@@ -11,13 +10,6 @@ from netwright.core import artifact, recipe
 from netwright.measure import memory
 from netwright.study.study import SECTIONS, study
 
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 RECIPE = """
 [task]
 name = "synthetic"
@@ -53,40 +45,6 @@ def page_file(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(memory, "peak", lambda artifact, batches, threads: {"import": 1e6, "1": 2e6, "4": 3e6})
         return study(recipe.load(folder / "tiny.toml", [], SECTIONS), folder / "runs").report
-
-
-@pytest.fixture(scope="module")
-def browser(chromium):
-    if importlib.util.find_spec("playwright") is None:
-        pytest.skip("playwright is not installed")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def opened(browser, page_file):
-    """`opened(width, scheme)` is the page, offline; at the end nothing was complained of or asked for."""
-    complaints, asked, contexts = [], [], []
-
-    def open_(width=1200, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(page_file.as_uri())
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert complaints == []
-    assert [url for url in asked if url != page_file.as_uri() and not url.startswith("data:")] == []
 
 
 @pytest.mark.parametrize("width", [390, 768, 1200])
