@@ -1,0 +1,1 @@
+"""Training through a hierarchy of coarser copies of the network itself (multigrid in width)."""
