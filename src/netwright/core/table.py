@@ -43,12 +43,14 @@ def names(table: Table, group: str = "") -> list[str]:
 
 
 def resolve(table: Table, name: str, setting: str, group: str = "") -> Any:
-    """The module behind a name. Raises UserError for an unknown name, with the nearest one."""
+    """The module behind a name, or the thing in it ("module:thing"). Raises UserError for an unknown name."""
     if name in table:
-        return importlib.import_module(table[name])
-    found = _entry_points(group) if group else {}
-    if name in found:
-        return found[name].load()
+        module, _, thing = table[name].partition(":")
+        found = importlib.import_module(module)
+        return getattr(found, thing) if thing else found
+    points = _entry_points(group) if group else {}
+    if name in points:
+        return points[name].load()
     raise UserError(setting, name, did_you_mean(name, names(table, group)), "netwright doctor")
 
 

@@ -67,8 +67,9 @@ def fit(
     FloatingPointError when the loss is not finite: the last good checkpoint stays.
     """
     team = team or Team("none", 0, 1, choose_device(config.device))
+    with settings(config):
+        training = begin(model, task, config, team)  # levels are copies of the network as it is before `recompute`
     with settings(config), recompute(model, config.checkpointing):
-        training = Training(model, task, config, team)
         folder = team.agree(str(run.folder / "checkpoints") if run else None)
         last = Path(folder) / "last.safetensors" if folder else None
         if last is not None and last.is_file():
@@ -76,9 +77,10 @@ def fit(
             if run:
                 run.rewind(training.step)
                 run.note(f"Resuming at step {training.step:,} of {training.total_steps:,}")
-        begin = time.monotonic()
+        start = time.monotonic()
         stopped = _train(training, run, last, stop_after)
-        seconds = spent(last) if last else time.monotonic() - begin
+        training.enter(0)
+        seconds = spent(last) if last else time.monotonic() - start
         best = last.with_name("best.safetensors") if last else None
         if config.keep == "best" and best is not None and best.is_file():
             tensors, _ = checkpoint.read(best)
@@ -92,25 +94,36 @@ def fit(
     return Fitted(done, total, seconds, training.best, training.best_step, stopped, weights)
 
 
+def begin(model: nn.Module, task: Task, config: Config, team: Team) -> Training:
+    """The state of a training that has not begun: of the network alone, or of its levels (`[train.multilevel]`)."""
+    if config.multilevel.schedule == "single":
+        return Training(model, task, config, team)
+    from netwright.train.multilevel.training import Multilevel
+
+    return Multilevel(model, task, config, team)
+
+
 def _train(training: Training, run: Run | None, last: Path | None, stop_after: int | None) -> str | None:
     config = training.config
     watch = Watch(config.alerts, run.note if run else lambda message: None, config.plateau)
-    limit = min(training.total_steps, stop_after or training.total_steps)
+    limit = stop_after or math.inf
     report_every = max(1, training.steps_per_epoch // REPORTS_PER_EPOCH)
     saves = _Saves(training, last, config.checkpoint_seconds)
     plot = _LivePlot(run)
     losses: list[Tensor] = []
     bar: Any = progress("Training", training.total_steps, training.step, "steps") if run else contextlib.nullcontext()
     with bar as advance:
-        while training.step < limit:
+        while training.step < limit and not training.done:
+            epoch = training.epoch
             losses.append(training.one_step())
-            at = training.step % training.steps_per_epoch
-            if at % report_every and training.step != limit:
+            ended = training.epoch > epoch or training.done
+            over = training.done or training.step == limit
+            if training.step % training.steps_per_epoch % report_every and not ended and not over:
                 continue
             _report(training, run, watch, advance, losses)
             losses = []
-            stop = _end_of_epoch(training, run, last, watch, plot) if at == 0 else None
-            saves.save(at_once=at == 0 or training.step == limit)
+            stop = _end_of_epoch(training, run, last, watch, plot) if ended else None
+            saves.save(at_once=ended or over)
             if stop:
                 return stop
     return None
@@ -127,8 +140,11 @@ def _report(training: Training, run: Run | None, watch: Watch, advance: Any, los
         )
     if run:
         rate = training.optimizer.param_groups[0]["lr"]
-        run.log(training.step, loss=sum(losses_S) / len(losses_S), lr=rate)
-        advance(len(losses_S), f"loss {losses_S[-1]:.4f}  lr {rate:.2g}")
+        for step, row in training.happened():
+            run.log(step, **row)
+        run.log(training.step, loss=sum(losses_S) / len(losses_S), lr=rate, **training.place())
+        where = f"level {training.level}  " if training.config.multilevel.schedule != "single" else ""
+        advance(len(losses_S), f"{where}loss {losses_S[-1]:.4f}  lr {rate:.2g}")
 
 
 def _end_of_epoch(training: Training, run: Run | None, last: Path | None, watch: Watch, plot: _LivePlot) -> str | None:
@@ -139,16 +155,18 @@ def _end_of_epoch(training: Training, run: Run | None, last: Path | None, watch:
         seen = training.evaluate("validation")
         loss, accuracy = float(seen.loss_N.mean()), float(seen.correct_N.mean())
     value = team.agree(-loss if config.monitor == "loss" else accuracy)
-    if training.best is None or value > training.best:
+    if training.level == 0 and (training.best is None or value > training.best):
         training.best, training.best_step = value, training.step
         if last is not None:
             _save(training, last.with_name("best.safetensors"))
-    epochs_since = (training.step - training.best_step) // training.steps_per_epoch
+    epochs_since = 0 if training.level else (training.step - training.best_step) // training.steps_per_epoch
     if run:
-        run.log(training.step, validation_loss=loss, validation_accuracy=accuracy)
+        run.log(training.step, validation_loss=loss, validation_accuracy=accuracy, **training.place())
+        where = f"  level {training.level}" if training.level else ""
+        best = "  (best)" if training.best_step == training.step else ""
         run.note(
-            f"epoch {training.step // training.steps_per_epoch:>3}/{config.epochs}  validation loss {loss:.4f}  "
-            f"accuracy {100 * accuracy:.2f} %{'' if epochs_since else '  (best)'}"
+            f"epoch {training.epoch:>3}/{config.epochs}{where}  validation loss {loss:.4f}  "
+            f"accuracy {100 * accuracy:.2f} %{best}"
         )
         watch.stale(epochs_since)
         plot.draw()

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from netwright.core.recipe import Range
 from netwright.data.tasks import Arrays, Batch, Evaluation, Task
 from netwright.train import checkpoint
 from netwright.train.lr import ScheduleName, factor
+from netwright.train.multilevel.schedules import Config as Multilevel
 from netwright.train.parallel import Kind as Parallel
 from netwright.train.parallel import Team
 
@@ -80,6 +82,8 @@ class Config:
     """Where alerts go beside the log: "https://..." or "command:..."."""
     plateau: Annotated[int, Range(0, 100_000)] = 5
     """Alert after so many epochs without a better value; 0 never does."""
+    multilevel: Multilevel = field(default_factory=Multilevel)
+    """Training through coarser copies of the network; the default trains the network alone."""
 
 
 class Training:
@@ -94,11 +98,61 @@ class Training:
         self.wrapped = team.wrap(self.model)
         self.optimizer = make_optimizer(self.model, config)
         self.scaler = torch.amp.GradScaler(team.device.type, enabled=config.precision == "fp16")
-        self.average = _copy_state(self.model) if config.average else {}
+        self.average = copy_state(self.model) if config.average else {}
         self.step = 0
+        self.level = 0
+        """Which level is trained now; 0 is the network itself."""
         self.best: float | None = None
         self.best_step = 0
         self._order: tuple[int, Tensor] | None = None
+
+    @property
+    def work(self) -> float:
+        """Work done, in steps of the network that is trained: of `total_work`."""
+        return self.step
+
+    @property
+    def total_work(self) -> int:
+        return self.config.epochs * self.steps_per_epoch
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs' worth of work done."""
+        return math.floor(self.work / self.steps_per_epoch + 1e-9)
+
+    @property
+    def done(self) -> bool:
+        return self.step >= self.total_steps
+
+    def enter(self, level: int) -> None:
+        """Let the next steps train this level; a plain training has one."""
+
+    def tally(self) -> dict[int, int]:
+        """Steps on each level, in the whole training."""
+        return {0: self.total_steps}
+
+    def place(self) -> dict[str, float]:
+        """Where training stands, beside its step; a plain training is at its step."""
+        return {}
+
+    def happened(self) -> list[tuple[int, dict[str, float]]]:
+        """What is worth a row of metrics beside loss and learning rate: step and figures, each told once."""
+        return []
+
+    @property
+    def age(self) -> int:
+        """Steps since the running average began."""
+        return self.step
+
+    def rate(self) -> float:
+        """Learning rate of the next step."""
+        return self.config.lr * factor(self.config.schedule, self.work, self.total_work, self.config.warmup)
+
+    def batch(self, step: int) -> Batch:
+        """This process's share of what is learned from at a step, augmented."""
+        generator = torch.Generator().manual_seed(mix(self.config.seed, "augment", step))
+        indices_B = self.batch_indices(step)
+        return part(self.task.batch("train", indices_B, generator), self.team.share(indices_B))
 
     def batch_indices(self, step: int) -> Tensor:
         """Indices of the global batch of a step: an order drawn for the epoch, cut in pieces."""
@@ -111,13 +165,11 @@ class Training:
     def one_step(self, lr: float | None = None) -> Tensor:
         """Train one step and return the mean loss of this process's share, on the device."""
         config, team, step = self.config, self.team, self.step
-        generator = torch.Generator().manual_seed(mix(config.seed, "augment", step))
         seed_device(team.device, mix(config.seed, "step", step, team.rank))
-        rate = config.lr * factor(config.schedule, step, self.total_steps, config.warmup) if lr is None else lr
+        rate = self.rate() if lr is None else lr
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
-        indices_B = self.batch_indices(step)
-        batch = part(self.task.batch("train", indices_B, generator), team.share(indices_B))
+        batch = self.batch(step)
         self.wrapped.train()
         losses = []
         for at in range(config.accumulate):
@@ -130,8 +182,11 @@ class Training:
                     loss = self.task.loss(self.wrapped, micro, config.smoothing) * weight
                 self.scaler.scale(loss).backward()
             losses.append(loss.detach())
-        if config.clip:
+        tau = self.tau()
+        if config.clip or tau:
             self.scaler.unscale_(self.optimizer)
+            subtract(tau, self.model)
+        if config.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -139,6 +194,10 @@ class Training:
         self._update_average()
         self.step += 1
         return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
+
+    def tau(self) -> Mapping[str, Tensor]:
+        """What is subtracted from the gradients of this step, by parameter; in a plain training nothing."""
+        return {}
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The precision of the forward pass."""
@@ -157,7 +216,7 @@ class Training:
         if not self.average:
             yield
             return
-        own = _copy_state(self.model)
+        own = copy_state(self.model)
         load_state(self.model, self.average)
         try:
             yield
@@ -197,7 +256,7 @@ class Training:
 
     def _update_average(self) -> None:
         # the decay rises from 0, so that the average forgets the random start
-        decay = min(self.config.average, (1 + self.step) / (10 + self.step))
+        decay = min(self.config.average, (1 + self.age) / (10 + self.age))
         if not self.average:
             return
         with torch.no_grad():
@@ -214,6 +273,13 @@ def fits(config: Config, task: Task) -> None:
     if config.batch > examples:
         allowed = f"at most the {examples} training examples"
         raise UserError("train.batch", config.batch, allowed, f"train.batch={min(32, examples)}")
+
+
+def subtract(tau: Mapping[str, Tensor], model: nn.Module) -> None:
+    """Take `tau` from the gradients of the parameters it names."""
+    for name, parameter in model.named_parameters() if tau else ():
+        if name in tau and parameter.grad is not None:
+            parameter.grad.sub_(tau[name])
 
 
 def mix(*parts: object) -> int:
@@ -301,7 +367,8 @@ def _channels_last(model: nn.Module) -> nn.Module:
     return model
 
 
-def _copy_state(model: nn.Module) -> dict[str, Tensor]:
+def copy_state(model: nn.Module) -> dict[str, Tensor]:
+    """A model's parameters and buffers, copied."""
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
 

@@ -1,0 +1,419 @@
+"""Multilevel: the state of a training through levels, carried by the one loop as a plain training is.
+
+    training = Multilevel(model, task, Config(multilevel=schedules.Config(schedule="cascade")), team)
+    while not training.done:
+        loss = training.one_step()         # of whichever level the schedule is at
+
+It carries out the events of a schedule: a `Smooth` is so many steps on a level, a `Restrict` or `Prolong` what passes
+between two. A checkpoint holds all levels that are still needed, and the number of events behind it, so that a run that
+was killed in the middle of a cycle goes on to the same bits. Does not know when to evaluate, to save or to stop.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from netwright.core import table
+from netwright.core.error import UserError
+from netwright.data.tasks import Batch, Evaluation, Task
+from netwright.models import facts
+from netwright.train import checkpoint
+from netwright.train.multilevel import SCHEDULES, schedules, views
+from netwright.train.multilevel.correction import (
+    Guard,
+    batch_norms,
+    correct,
+    correct_state,
+    counted_anew,
+    displacement,
+    own_statistics,
+    restrict,
+    sample,
+    tau,
+)  # fmt: skip
+from netwright.train.multilevel.hierarchy import Hierarchy
+from netwright.train.multilevel.schedules import Plan, Prolong, Restrict, Seen, Smooth
+from netwright.train.multilevel.transfer import Transfer, move_state
+from netwright.train.parallel import Team
+from netwright.train.step import Config, Training, copy_state, make_optimizer, mix, predictor, seed_device, to_device
+
+RECALIBRATED = 4
+"""Batches that running statistics are counted on after a transfer."""
+
+
+@dataclass
+class Width:
+    """A network of the hierarchy as it is trained; levels that differ in what they see only share one."""
+
+    model: nn.Module
+    wrapped: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: dict[str, Tensor]
+    age: int = 0
+    """Steps since the running average began."""
+    trained: bool = False
+    needed: bool = True
+    tau: dict[str, Tensor] = field(default_factory=dict)
+    origin: nn.Module | None = None
+    """A copy with the weights that this one began its visit with, where a tau is computed for each batch."""
+
+
+class Multilevel(Training):
+    """A `Training` whose model, optimizer and running average are those of the level it is at."""
+
+    def __init__(self, model: nn.Module, task: Task, config: Config, team: Team) -> None:
+        if team.kind == "fsdp2":
+            raise UserError("train.parallel", "fsdp2", "levels are copied whole: none or ddp", "train.parallel=ddp")
+        settings = self.settings = config.multilevel
+        schedule = table.resolve(SCHEDULES, settings.schedule, "train.multilevel.schedule", "netwright.schedules")
+        super().__init__(model, task, config, team)
+        self.views = [views.View(*settings.at(level)[1:], inputs=task.inputs) for level in range(settings.levels)]
+        example = views.longest(task)
+        divisors = sorted({settings.at(level)[0] for level in range(settings.levels)})
+        on_device = {name: x.to(team.device) for name, x in example.items()}
+        self.hierarchy = Hierarchy.build(
+            self.model, on_device, len(divisors), settings.matching, settings.similarity, only=settings.kinds
+        )
+        self._agree_on_matching()
+        first = Width(self.model, self.wrapped, self.optimizer, self.average)
+        self.widths = [first, *(self._width(level.model) for level in self.hierarchy.levels[1:])]
+        self.which = [divisors.index(settings.at(level)[0]) for level in range(settings.levels)]
+        flops = [
+            float(facts.trace(self.widths[at].model, view.inputs_of(example)).flops)
+            for at, view in zip(self.which, self.views, strict=True)
+        ]
+        self.plan = Plan(tuple(each / flops[0] for each in flops), self.total_work)
+        self.schedule = schedule
+        self.total_steps = sum(self.tally().values())
+        self.guard = Guard(settings.tolerance, settings.trust)
+        self._work = 0.0
+        self._journal: list[Seen] = []
+        self._rows: list[tuple[int, dict[str, float]]] = []
+        self._since = 0
+        self._start()
+
+    # what the loop asks for
+
+    @property
+    def work(self) -> float:
+        return self._work
+
+    @property
+    def age(self) -> int:
+        return self.here.age
+
+    @property
+    def here(self) -> Width:
+        """The network that is trained now."""
+        return self.widths[self.which[self.level]]
+
+    @property
+    def done(self) -> bool:
+        return self.event is None
+
+    def tally(self) -> dict[int, int]:
+        found = dict.fromkeys(range(self.settings.levels), 0)
+        for event in self.schedule(self.settings, self.plan):
+            if isinstance(event, Smooth):
+                found[event.level] += event.steps
+        return found
+
+    def place(self) -> dict[str, float]:
+        return {"level": self.level, "work": self.work}
+
+    def happened(self) -> list[tuple[int, dict[str, float]]]:
+        rows, self._rows = self._rows, []
+        return rows
+
+    def rate(self) -> float:
+        rate = super().rate() * self.settings.lr_scale**self.level
+        return rate * min(1.0, (self._since + 1) / (self.settings.rewarm + 1))
+
+    def batch(self, step: int) -> Batch:
+        return self.views[self.level].of(super().batch(step))
+
+    def evaluate(self, split: Literal["validation", "test"]) -> Evaluation:
+        view = self.views[self.level]
+        with self.kept_weights():
+            answer = predictor(self.model, self.team.device, self.autocast)
+            return self.task.evaluate(lambda arrays: answer(view.of_arrays(arrays)), split)
+
+    def enter(self, level: int) -> None:
+        self.level = level
+        here = self.here
+        self.model, self.wrapped, self.optimizer, self.average = here.model, here.wrapped, here.optimizer, here.average
+
+    def one_step(self, lr: float | None = None) -> Tensor:
+        while not (isinstance(self.event, Smooth) and self.left):
+            self._carry_out()
+        begin = time.perf_counter()
+        loss = super().one_step(lr)
+        self._seconds += time.perf_counter() - begin
+        self._losses.append(loss)
+        self._work += self.cost
+        self._since += 1
+        self.here.age += 1
+        self.here.trained = True
+        self.left -= 1
+        if not self.left:
+            self._next(self._seen())
+        return loss
+
+    @property
+    def cost(self) -> float:
+        """Work of a step here."""
+        return schedules.work(Smooth(self.level, 1), self.settings, self.plan)
+
+    # events
+
+    def _start(self) -> None:
+        self.events = self.schedule(self.settings, self.plan)
+        self.passed = 0
+        self.event = next(self.events)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.left = self.event.steps if isinstance(self.event, Smooth) else 0
+        self._losses: list[Tensor] = []
+        self._seconds = 0.0
+
+    def _next(self, seen: Seen | None = None) -> None:
+        """The event is over: go on to the next one, telling the schedule what this one showed."""
+        if isinstance(self.event, Smooth):
+            self._journal.append(seen or Seen(0.0, 0.0, 0.0))
+        self.passed += 1
+        try:
+            self.event = self.events.send(seen)
+        except StopIteration:
+            self.event = None
+        self._begin()
+
+    def _seen(self) -> Seen:
+        losses_S = torch.stack([loss.float() for loss in self._losses])
+        half = max(1, len(losses_S) // 2)
+        early, late = (float(self.team.mean(part.mean())) for part in (losses_S[:half], losses_S[-half:]))
+        seen: Seen = self.team.agree(Seen(early, late, self._seconds))
+        return seen
+
+    def _carry_out(self) -> None:
+        event = self.event
+        if isinstance(event, Smooth):
+            self._next(Seen(0.0, 0.0, 0.0))  # no steps
+            return
+        assert event is not None, "a schedule ends with steps on the finest level"
+        if event.level != self.level:
+            raise ValueError(f"{self.settings.schedule} leaves level {event.level} while at level {self.level}")
+        row = self._restrict(event) if isinstance(event, Restrict) else self._prolong(event)
+        self._work += schedules.work(event, self.settings, self.plan)
+        self._since = 0
+        self._rows.append((self.step, {"work": self.work, **row}))
+        self._next()
+        if isinstance(self.event, Smooth) and self.event.level != self.level:
+            raise ValueError(f"{self.settings.schedule} trains level {self.event.level} while at level {self.level}")
+
+    def _restrict(self, event: Restrict) -> dict[str, float]:
+        fine = self.here
+        upper = self.level
+        self.enter(upper + 1)
+        if self.here is fine:
+            return {"to_level": self.level}
+        at = self.which[upper]
+        coarse = self.here
+        if event.fresh:
+            sample(fine.model, coarse.model, self._transfer(at))
+        else:
+            self._rematch()
+            self.hierarchy.restrict(at)
+            move_state(
+                self._transfer(at), fine.optimizer, coarse.optimizer, fine.model, coarse.model,
+                "restrict", self.settings.state,
+            )  # fmt: skip
+        coarse.age, coarse.tau, coarse.origin = 0, {}, None
+        self._recalibrate()
+        if self.settings.tau in ("constant", "decayed") and not event.fresh:
+            steps = range(max(0, self.step - self.settings.tau_batches), self.step) or range(1)
+            coarse.tau = self._tau(upper, steps, coarse.model, fine.tau)
+        return {"to_level": self.level}
+
+    def _prolong(self, event: Prolong) -> dict[str, float]:
+        coarse = self.here
+        self.enter(self.level - 1)
+        if self.here is coarse:
+            return {"to_level": self.level}
+        at, settings = self.which[self.level], self.settings
+        fine, transfer = self.here, self._transfer(at)
+        row = {"to_level": self.level, "displacement": displacement(fine.model, coarse.model, transfer)}
+        before = copy_state(fine.model)
+
+        def apply(share: float) -> None:
+            correct(fine.model, coarse.model, transfer, share, settings.detail)
+
+        def undo() -> None:
+            with torch.no_grad():
+                for name, value in fine.model.state_dict().items():
+                    value.copy_(before[name])
+
+        if fine.trained and settings.safeguard:
+            found = self.guard.pass_on(apply, undo, self._probe(), settings.alpha, row["displacement"])
+            row |= dict(zip(("accepted", "loss_before", "loss_after"), found, strict=True))
+        else:
+            apply(settings.alpha)
+        if row.get("accepted", 1.0):
+            correct_state(fine, coarse, transfer, settings.state)
+        if event.last:
+            coarse.needed = False
+            coarse.optimizer.state.clear()
+            coarse.average.clear()
+        self._recalibrate()
+        return row
+
+    def _width(self, model: nn.Module) -> Width:
+        average = copy_state(model) if self.config.average else {}
+        return Width(model, self.team.wrap(model), make_optimizer(model, self.config), average)
+
+    def _transfer(self, at: int) -> Transfer:
+        transfer = self.hierarchy.levels[at].transfer
+        assert transfer is not None
+        return transfer
+
+    def _rematch(self) -> None:
+        self.hierarchy.rematch()
+        self._agree_on_matching()
+
+    def _agree_on_matching(self) -> None:
+        if self.team.world > 1:
+            self.hierarchy.set_matching(self.team.agree(self.hierarchy.get_matching()))
+
+    # gradients
+
+    def tau(self) -> Mapping[str, Tensor]:
+        settings, here = self.settings, self.here
+        if settings.tau == "none" or not self.which[self.level]:
+            return {}
+        if settings.tau == "batch":
+            return self._anew(self.level)
+        if settings.tau == "decayed" and here.tau:
+            torch._foreach_mul_(list(here.tau.values()), settings.decay)
+        return here.tau
+
+    def _anew(self, level: int) -> dict[str, Tensor]:
+        """tau of a level on the batch of this step, where the level's weights came from: R of the finer ones."""
+        upper = self._finer(level)
+        if upper is None:
+            return {}
+        at = self.which[upper]
+        coarse = self.widths[at + 1]
+        if coarse.origin is None:
+            coarse.origin = copy.deepcopy(coarse.model)
+            restrict(self.widths[at].model, coarse.origin, self._transfer(at))
+        return self._tau(upper, range(self.step, self.step + 1), coarse.origin, self._anew(upper))
+
+    def _tau(self, upper: int, steps: range, coarse: nn.Module, above: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """tau between level `upper` and `coarse`, which holds its weights restricted, on the batches of these steps."""
+        at = self.which[upper]
+        below = self._gradient(coarse, self.which.index(at + 1), steps)
+        return tau(below, self._gradient(self.widths[at].model, upper, steps), above, self._transfer(at))
+
+    def _finer(self, level: int) -> int | None:
+        """The coarsest level of the next greater width, or None at the greatest."""
+        wider = [at for at in range(level) if self.which[at] < self.which[level]]
+        return wider[-1] if wider else None
+
+    def _gradient(self, model: nn.Module, level: int, steps: range) -> dict[str, Tensor]:
+        """Mean gradient of the loss over the batches of these steps, as training sees them."""
+        total: dict[str, Tensor] = {}
+        named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        for step in steps:
+            with own_statistics(model):
+                loss = self._loss(model, level, step)
+            gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+            for name, gradient in zip(named, gradients, strict=True):
+                if gradient is not None:
+                    total[name] = total[name] + gradient if name in total else gradient
+        return {name: self.team.mean(gradient / len(steps)) for name, gradient in total.items()}
+
+    def _loss(self, model: nn.Module, level: int, step: int) -> Tensor:
+        seed_device(self.team.device, mix(self.config.seed, "step", step, self.team.rank))
+        batch = to_device(self.views[level].of(super().batch(step)), self.team.device)
+        with self.autocast():
+            return self.task.loss(model, batch, self.config.smoothing)
+
+    def _probe(self) -> Any:
+        """The loss of the finer network on the next batch, as a function without arguments."""
+
+        def loss() -> float:
+            with torch.no_grad(), own_statistics(self.model):
+                return float(self.team.mean(self._loss(self.model, self.level, self.step)))
+
+        return loss
+
+    def _recalibrate(self) -> None:
+        """Count the running statistics of batch normalization anew, on the last batches."""
+        if not batch_norms(self.model):
+            return
+        self.model.train()
+        with torch.no_grad(), counted_anew(self.model):
+            for step in range(max(0, self.step - RECALIBRATED), max(1, self.step)):
+                self._loss(self.model, self.level, step)
+
+    # checkpoints
+
+    def tensors(self) -> dict[str, Tensor]:
+        level = self.level
+        self.enter(0)
+        flat = super().tensors()
+        self.enter(level)
+        for at, width in enumerate(self.widths[1:], 1):
+            if width.needed:
+                parts = {"model": width.model.state_dict(), "average": width.average, "tau": width.tau}
+                flat |= {f"width{at}.{kind}.{name}": x for kind, of in parts.items() for name, x in of.items()}
+                flat |= {f"width{at}.{name}": x for name, x in checkpoint.optimizer_tensors(width.optimizer).items()}
+        for at, matching in enumerate(self.hierarchy.get_matching()):
+            flat |= {f"matching{at}.{name}": x for name, x in matching.items()}
+        return flat
+
+    def meta(self) -> dict[str, Any]:
+        return super().meta() | {
+            "level": self.level,
+            "work": self._work,
+            "passed": self.passed,
+            "left": self.left,
+            "since": self._since,
+            "radius": self.guard.radius,
+            "journal": [astuple(seen) for seen in self._journal],
+            "widths": [[width.age, width.trained, width.needed] for width in self.widths],
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        self.enter(0)
+        super().restore({n: x for n, x in tensors.items() if not n.startswith(("width", "matching"))}, meta)
+        for at, width in enumerate(self.widths):
+            width.age, width.trained, width.needed = meta["widths"][at]
+            own = _under(f"width{at}.", tensors)
+            if at and width.needed:
+                checkpoint.restore_model(width.model, own, "model.")
+                for name, value in _under("average.", own).items():
+                    width.average[name].copy_(value)
+                width.tau = {name: x.to(self.team.device) for name, x in _under("tau.", own).items()}
+                states = {name: x for name, x in own.items() if name.startswith("optimizer.")}
+                checkpoint.restore_optimizer(width.optimizer, states)
+        self.hierarchy.set_matching([_under(f"matching{at}.", tensors) for at in range(len(self.hierarchy.levels) - 1)])
+        self.guard.radius, self._work, self._since = meta["radius"], meta["work"], meta["since"]
+        self._journal = []
+        self._start()
+        journal = iter(meta["journal"])
+        for _ in range(meta["passed"]):
+            self._next(Seen(*next(journal)) if isinstance(self.event, Smooth) else None)
+        self.left = meta["left"]
+        self.enter(meta["level"])
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
