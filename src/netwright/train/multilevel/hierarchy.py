@@ -111,7 +111,7 @@ class Hierarchy:
         coarse = coarsen(fine.model, fine.transfer, self.example, factory)
         self.levels.append(Level(coarse, coarser(fine.coupling, fine.transfer.aggregations)))
 
-    def _transfer(self, level: Level) -> Transfer:
+    def _transfer(self, level: Level, matching: Mapping[str, Tensor] | None = None) -> Transfer:
         tensors = level.tensors()
         first = {id(value): name for name, value in tensors.items()}
         every = [
@@ -120,7 +120,12 @@ class Hierarchy:
         ]
         aliases = {name: first[id(value)] for name, value in every if first[id(value)] != name}
         parameters = {name: value for name, value in every if isinstance(value, nn.Parameter)}
-        aggregations = {space.name: self._match(space, parameters) for space in level.coupling.free}
+        aggregations = {
+            space.name: Aggregation(matching[space.name].long().cpu(), int(matching[space.name].max()) + 1)
+            if matching and space.name in matching
+            else self._match(space, parameters)
+            for space in level.coupling.free
+        }
         return Transfer(level.coupling, aggregations, {name: value.shape for name, value in tensors.items()}, aliases)
 
     def _match(self, space: Space, parameters: Mapping[str, Tensor]) -> Aggregation:
@@ -148,6 +153,17 @@ class Hierarchy:
         """Match again by the weights that the levels have now; shapes stay."""
         for level in self.levels[:-1]:
             level.transfer = self._transfer(level)
+
+    def get_matching(self) -> list[dict[str, Tensor]]:
+        """Of each level but the coarsest: space -> aggregate of each of its units."""
+        levels = (level.transfer for level in self.levels)
+        return [{name: a.assign for name, a in by.aggregations.items()} for by in levels if by is not None]
+
+    def set_matching(self, matching: Sequence[Mapping[str, Tensor]]) -> None:
+        """Merge units as another hierarchy over the same network does (`get_matching`)."""
+        for level, assigned in zip(self.levels, matching, strict=False):
+            if level.transfer is not None:
+                level.transfer = self._transfer(level, assigned)
 
     def check(self) -> Report:
         """How exactly each level computes with prolonged weights what the next coarser one computes with its own."""
