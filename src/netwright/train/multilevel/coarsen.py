@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from netwright.core.error import UserError
+from netwright.train.multilevel.attributes import Outcome, settle
 from netwright.train.multilevel.exact import Example, Probe
 from netwright.train.multilevel.transfer import Transfer
 
@@ -41,21 +42,38 @@ class ScaledLinear(nn.Linear):
 
 
 def coarsen(model: nn.Module, transfer: Transfer, example: Example, factory: Factory | None = None) -> nn.Module:
-    """The coarse network, with restricted weights."""
+    """The coarse network, with restricted weights.
+
+    Raises UserError where no setting of the copy's attributes computes what it should, or a factory's network does not.
+    """
     sizes = {name: aggregation.size for name, aggregation in transfer.aggregations.items()}
-    coarse = _filled(factory(sizes), model, transfer) if factory else shrunk(model, transfer)
     probe = Probe(model, transfer, example)
-    try:
-        error = probe.error(probe.ready(coarse))
-    except Exception as trouble:
-        raise _unable(f"{type(trouble).__name__}: {trouble}") from trouble
-    if not error <= TOLERANCE:
-        raise _unable(f"it differs by {error:.1e} from what it should compute")
+    if factory:
+        coarse = _filled(factory(sizes), model, transfer)
+        try:
+            outcome = Outcome(0, probe.error(probe.ready(coarse)))
+        except Exception as trouble:
+            outcome = Outcome(0, None, (), f"{type(trouble).__name__}: {trouble}")
+    else:
+        coarse = shrunk(model, transfer)
+        outcome = settle(coarse, model, probe, TOLERANCE)
+    if outcome.error is None or not outcome.error <= TOLERANCE:
+        raise _unable(outcome, sizes)
     return coarse
 
 
-def _unable(why: str) -> UserError:
-    return UserError("factory", why, "a network that can be built smaller", "give a factory")
+def _unable(outcome: Outcome, sizes: Mapping[str, int]) -> UserError:
+    """What stood in the way, in the words of the module that broke."""
+    if outcome.error is None:
+        where = outcome.broken[-1] if outcome.broken and outcome.broken[-1] else "the network"
+        why = f"{where} cannot run with smaller tensors ({outcome.trouble.splitlines()[0][:200]})"
+    else:
+        why = f"the smaller network differs by {outcome.error:.1e} from what it should compute"
+    wanted = ", ".join(f"{name}: {size}" for name, size in list(sizes.items())[:8])
+    return UserError(
+        "factory", why, "a network whose sizes follow its tensors or its attributes",
+        f"give factory=, a function from {{{wanted}}} to the network of these sizes, or leave kinds out with only=",
+    )  # fmt: skip
 
 
 def shrunk(model: nn.Module, transfer: Transfer) -> nn.Module:
@@ -68,7 +86,7 @@ def shrunk(model: nn.Module, transfer: Transfer) -> nn.Module:
             memo[id(value)] = nn.Parameter(small, value.requires_grad) if is_parameter else small
     coarse = copy.deepcopy(model, memo)
     for name, module in coarse.named_modules():
-        _resize(module, model.get_submodule(name))
+        _resize(name, module, model.get_submodule(name), transfer)
     for space in transfer.coupling.spaces:
         if space.name in transfer.aggregations:
             for name in space.scaled:
@@ -84,10 +102,14 @@ def _like(small: Tensor, value: Tensor) -> Tensor:
     return small
 
 
-def _resize(module: nn.Module, fine: nn.Module) -> None:
+def _resize(name: str, module: nn.Module, fine: nn.Module, transfer: Transfer) -> None:
     """Set what one of torch's layers says about its sizes to what its tensors have."""
     if isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, nn.modules.conv._ConvNd):
+        module.groups = _groups(f"{name}.weight" if name else "weight", module.groups, transfer)
+        one, other = module.weight.shape[0], module.weight.shape[1] * module.groups
+        module.out_channels, module.in_channels = (other, one) if module.transposed else (one, other)
     elif isinstance(module, nn.modules.batchnorm._NormBase):
         known = next((value for value in (module.weight, module.running_mean) if value is not None), None)
         module.num_features = module.num_features if known is None else len(known)
@@ -97,6 +119,23 @@ def _resize(module: nn.Module, fine: nn.Module) -> None:
         module.num_channels = len(module.weight)
     elif isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
         module.num_embeddings, module.embedding_dim = module.weight.shape
+    elif isinstance(module, nn.MultiheadAttention):
+        module.embed_dim = module.out_proj.weight.shape[0]
+        module.num_heads = module.out_proj.weight.shape[1] // module.head_dim
+        separate = not module._qkv_same_embed_dim
+        module.kdim = module.k_proj_weight.shape[1] if separate else module.embed_dim
+        module.vdim = module.v_proj_weight.shape[1] if separate else module.embed_dim
+
+
+def _groups(weight: str, groups: int, transfer: Transfer) -> int:
+    """Groups of a convolution; they are fewer where its groups are units (depthwise ones: its channels)."""
+    before = groups
+    for space in transfer.coupling.free:
+        if before > 1 and space.name in transfer.aggregations:
+            for axis in space.axes:
+                if transfer.name(axis.tensor) == transfer.name(weight) and axis.dim == 0 and axis.outer % before:
+                    groups = groups * transfer.aggregations[space.name].size // space.size
+    return groups
 
 
 def _scale(module: nn.Module, factor: float) -> None:

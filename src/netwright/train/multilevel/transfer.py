@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,7 @@ class _Line:
     split: Tensor | float
 
     def to(self, device: torch.device) -> _Line:
-        moved = {name: part.to(device) for name, part in vars(self).items() if isinstance(part, Tensor)}
+        moved: dict[str, Any] = {name: part.to(device) for name, part in vars(self).items() if isinstance(part, Tensor)}
         return replace(self, **moved)
 
     def gather(self, x: Tensor, factor: Tensor | float) -> Tensor:
@@ -82,7 +82,7 @@ class Transfer:
         aliases: Mapping[str, str] | None = None,
     ) -> None:
         self.coupling, self.aggregations = coupling, dict(aggregations)
-        self.aliases = dict(aliases or {})
+        self.shapes, self.aliases = dict(shapes), dict(aliases or {})
         spaces = {space.name: space for space in coupling.spaces}
         axes: dict[tuple[str, int], list[tuple[Axis, Space]]] = {}
         for name in self.aggregations:
@@ -94,6 +94,10 @@ class Transfer:
         for (tensor, dim), found in sorted(axes.items(), key=lambda item: item[0]):
             self._lines.setdefault(tensor, []).append(_line(dim, shapes[tensor][dim], found, self.aggregations))
         self._moved: dict[tuple[str, torch.device], list[_Line]] = {}
+
+    def with_aggregations(self, aggregations: Mapping[str, Aggregation]) -> Transfer:
+        """The same tensors with other units merged."""
+        return Transfer(self.coupling, aggregations, self.shapes, self.aliases)
 
     def name(self, name: str) -> str:
         """The one name of a tensor that has several."""
@@ -217,33 +221,39 @@ def _constant(factor: Tensor) -> Tensor | float:
     return float(factor[0]) if bool((factor == factor[0]).all()) else factor
 
 
+def carried(coupling: Coupling, aggregations: Mapping[str, Aggregation]) -> list[tuple[Space, Axis, Axis | None]]:
+    """Every axis with its space and how it lies on the coarse level; None for a frozen one that has no place there."""
+    placed = [(space, axis) for space in coupling.spaces for axis in space.axes]
+    axes: list[Axis | None] = [axis for _, axis in placed]
+    sizes = [space.size for space, _ in placed]
+    for k, (space, _) in enumerate(placed):
+        here = axes[k]
+        if space.name not in aggregations or here is None:
+            continue
+        m = aggregations[space.name].size
+        for j, other in enumerate(axes):
+            if j != k and other is not None and (other.tensor, other.dim) == (here.tensor, here.dim):
+                try:
+                    axes[j] = after_merge(other, sizes[j], here, sizes[k], m)
+                except ValueError:
+                    if placed[j][0].name in aggregations:
+                        raise
+                    axes[j] = None
+        sizes[k] = m
+    return [(space, axis, after) for (space, axis), after in zip(placed, axes, strict=True)]
+
+
 def coarser(coupling: Coupling, aggregations: Mapping[str, Aggregation]) -> Coupling:
     """The coupling of the coarse network."""
-    placed = [(space, axis) for space in coupling.spaces for axis in space.axes]
-    axes = [axis for _, axis in placed]
-    sizes = [space.size for space, _ in placed]
-    for k, (space, axis) in enumerate(placed):
-        if space.name not in aggregations:
-            continue
-        here, m = axes[k], aggregations[space.name].size
-        for j in range(len(axes)):
-            if j != k and (axes[j].tensor, axes[j].dim) == (axis.tensor, axis.dim):
-                axes[j] = after_merge(axes[j], sizes[j], here, sizes[k], m)
-        sizes[k] = m
-    by_space: dict[str, list[Axis]] = {}
-    for (space, _), axis in zip(placed, axes, strict=True):
-        by_space.setdefault(space.name, []).append(axis)
-    return Coupling(
-        tuple(
-            replace(
-                space,
-                axes=tuple(by_space.get(space.name, ())),
-                size=aggregations[space.name].size if space.name in aggregations else space.size,
-            )
-            for space in coupling.spaces
-        ),
-        coupling.notes,
+    axes: dict[str, list[Axis]] = {}
+    for space, _, after in carried(coupling, aggregations):
+        axes.setdefault(space.name, []).extend([] if after is None else [after])
+    sizes = {name: aggregation.size for name, aggregation in aggregations.items()}
+    spaces = tuple(
+        replace(space, axes=tuple(axes.get(space.name, ())), size=sizes.get(space.name, space.size))
+        for space in coupling.spaces
     )
+    return Coupling(spaces, coupling.notes)
 
 
 DUAL = ("momentum_buffer", "exp_avg", "grad_avg")
