@@ -14,8 +14,8 @@ from typing import Literal
 ScheduleName = Literal["constant", "cosine", "step", "one-cycle"]
 
 
-def factor(schedule: ScheduleName, step: int, total: int, warmup: float) -> float:
-    """Share of the peak learning rate at `step` of `total` (0-based).
+def factor(schedule: ScheduleName, step: float, total: int, warmup: float) -> float:
+    """Share of the peak learning rate at `step` of `total` (0-based, whole or not).
 
     `warmup` is the share of all steps over which the rate rises linearly. After it: `cosine` falls to 0
     (Loshchilov and Hutter 2017, arXiv:1608.03983), `step` to a tenth at half and at three quarters,

@@ -159,60 +159,46 @@ class _Search:
 
 
 class _Changes:
-    """Old size -> new sizes by module: of its own tensors, of those of its parts, or of the modules around it."""
+    """Old size -> new sizes by module, those that stay too: of its own tensors, its parts, or what is around it."""
 
     def __init__(self, coarse: nn.Module, transfer: Transfer) -> None:
         self.pairs: dict[str, Counter[tuple[int, int]]] = {}
         merged = {name: aggregation.size for name, aggregation in transfer.aggregations.items()}
-        spans: dict[tuple[str, int], int] = {}
         for space, axis, after in carried(transfer.coupling, transfer.aggregations):
-            if after is None:
-                continue
-            n, m = space.size, merged.get(space.name, space.size)
-            found = {
-                (n, m),
-                (n * axis.inner, m * after.inner),
-                (axis.outer * n, after.outer * m),
-                (axis.outer * n * axis.inner, after.outer * m * after.inner),
-            }
-            self.note(transfer.name(axis.tensor), found)
-            key = (transfer.name(axis.tensor), axis.dim)
-            spans[key] = spans.get(key, 0) + (n - m) * axis.outer * axis.inner
+            if after is not None:
+                n, m = space.size, merged.get(space.name, space.size)
+                found = {(n, m), (n * axis.inner, m * after.inner), (axis.outer * n, after.outer * m)}
+                whole = (axis.outer * n * axis.inner, after.outer * m * after.inner)
+                self._note(transfer.name(axis.tensor), {*found, whole})
         for name, value in [*coarse.named_parameters(), *coarse.named_buffers()]:
-            for line in transfer.lines(name, torch.device("cpu")):
-                self.note(name, {(len(line.index), value.shape[line.dim])})
-        self.ratios = Counter(
-            (space.size, merged[space.name]) for space in transfer.coupling.free if space.name in merged
-        )
+            lines = {line.dim: len(line.index) for line in transfer.lines(name, torch.device("cpu"))}
+            self._note(name, {(lines.get(dim, size), size) for dim, size in enumerate(value.shape)})
 
-    def note(self, tensor: str, pairs: set[tuple[int, int]]) -> None:
-        module = tensor.rpartition(".")[0]
-        for pair in pairs:
-            if pair[0] != pair[1]:
-                self.pairs.setdefault(module, Counter())[pair] += 1
+    def _note(self, tensor: str, pairs: set[tuple[int, int]]) -> None:
+        self.pairs.setdefault(tensor.rpartition(".")[0], Counter()).update(pairs)
 
-    def around(self, module: str) -> list[Counter[tuple[int, int]]]:
-        """The module's own changes, those of its parts, and those of the nearest module around it that has any."""
-        found = [self.pairs.get(module, Counter())]
+    def around(self, module: str) -> Counter[tuple[int, int]]:
+        """The changes in the module or, if there are none, in the nearest one around it that has any."""
         while True:
             prefix = module + "." if module else ""
             inside = [pairs for name, pairs in self.pairs.items() if name.startswith(prefix) or name == module]
-            if inside:
-                return [*found, sum(inside, Counter())]
-            if not module:
-                return found
+            total = sum(inside, Counter[tuple[int, int]]())
+            if not module or any(old != new for old, new in total):
+                return total
             module = module.rpartition(".")[0]
 
-    def options(self, module: str, name: str, value: int) -> tuple[int, ...]:
+    def options(self, module: str, name: str, value: int, nested: bool) -> tuple[int, ...]:
         """What the number may become, the likeliest first, itself among it; () if nothing speaks for a change."""
-        near = self.around(module)
-        exact = [new for pairs in near for (old, new), _ in pairs.most_common() if old == value]
-        several = sorted({value // old * new for old, new in near[-1] if value > old and value % old == 0})
-        options = list(dict.fromkeys(exact))
-        options.insert(0 if not exact or STAY.search(name.lower()) else len(options), value)
-        if "head" in name.lower() and not exact and not STAY.search(name.lower()):
-            options = [*several, value]
-        found = tuple(dict.fromkeys([*options, *several]))
+        near, own = self.around(module), self.pairs.get(module, Counter())
+        votes = {new: count + own[old, new] for (old, new), count in near.items() if old == value}
+        stays, head = STAY.search(name.lower()), "head" in name.lower()
+        exact = sorted(votes, key=lambda new: -votes[new])
+        multiples = [(old, new) for old, new in near if old != new and value > old and value % old == 0]
+        several = sorted({value // old * new for old, new in multiples}) if head or not nested else []
+        first = [value] if stays or not exact else several if head and exact == [value] else []
+        if head and not stays and not exact:
+            first = several
+        found = tuple(dict.fromkeys([*first, *exact, value, *several]))
         return found if len(found) > 1 else ()
 
 
@@ -223,8 +209,8 @@ def _candidates(model: nn.Module, fine: nn.Module, changes: _Changes) -> Iterato
             continue
         for path, owner, value in _numbers(module, fine.get_submodule(module_name), held):
             name = next(part for part in reversed(path) if isinstance(part, str))
-            context = module_name if len(path) == 1 or not isinstance(path[1], str) else ""
-            options = changes.options(context, name, value)
+            nested = len(path) > 1 and isinstance(path[1], str)
+            options = changes.options("" if nested else module_name, name, value, nested)
             if options:
                 yield Size(module_name, path, owner, value, options)
 

@@ -41,10 +41,27 @@ class ScaledLinear(nn.Linear):
         return f"{super().extra_repr()}, scale={self.scale:g}"
 
 
+class UnbuiltError(UserError):
+    """No way was found to build a coarse network; `module` is the one that broke, None if the network ran."""
+
+    def __init__(self, outcome: Outcome, sizes: Mapping[str, int]) -> None:
+        self.module = outcome.broken[-1] if outcome.error is None and outcome.broken else None
+        if outcome.error is None:
+            trouble = outcome.trouble.splitlines()[0][:200]
+            self.why = f"{self.module or 'the network'} cannot run with smaller tensors ({trouble})"
+        else:
+            self.why = f"the smaller network differs by {outcome.error:.1e} from what it should compute"
+        wanted = ", ".join(f"{name}: {size}" for name, size in list(sizes.items())[:8])
+        super().__init__(
+            "factory", self.why, "a network whose sizes follow its tensors or its attributes",
+            f"give factory=, a function from {{{wanted}}} to the network of these sizes, or leave kinds out with only=",
+        )  # fmt: skip
+
+
 def coarsen(model: nn.Module, transfer: Transfer, example: Example, factory: Factory | None = None) -> nn.Module:
     """The coarse network, with restricted weights.
 
-    Raises UserError where no setting of the copy's attributes computes what it should, or a factory's network does not.
+    Raises UnbuiltError where no setting of the copy's attributes computes what it should, or a factory's network does not.
     """
     sizes = {name: aggregation.size for name, aggregation in transfer.aggregations.items()}
     probe = Probe(model, transfer, example)
@@ -58,22 +75,8 @@ def coarsen(model: nn.Module, transfer: Transfer, example: Example, factory: Fac
         coarse = shrunk(model, transfer)
         outcome = settle(coarse, model, probe, TOLERANCE)
     if outcome.error is None or not outcome.error <= TOLERANCE:
-        raise _unable(outcome, sizes)
+        raise UnbuiltError(outcome, sizes)
     return coarse
-
-
-def _unable(outcome: Outcome, sizes: Mapping[str, int]) -> UserError:
-    """What stood in the way, in the words of the module that broke."""
-    if outcome.error is None:
-        where = outcome.broken[-1] if outcome.broken and outcome.broken[-1] else "the network"
-        why = f"{where} cannot run with smaller tensors ({outcome.trouble.splitlines()[0][:200]})"
-    else:
-        why = f"the smaller network differs by {outcome.error:.1e} from what it should compute"
-    wanted = ", ".join(f"{name}: {size}" for name, size in list(sizes.items())[:8])
-    return UserError(
-        "factory", why, "a network whose sizes follow its tensors or its attributes",
-        f"give factory=, a function from {{{wanted}}} to the network of these sizes, or leave kinds out with only=",
-    )  # fmt: skip
 
 
 def shrunk(model: nn.Module, transfer: Transfer) -> nn.Module:

@@ -10,6 +10,7 @@ Works on two networks and the `Transfer` between them; does not know schedules o
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -65,7 +66,7 @@ def displacement(fine: nn.Module, coarse: nn.Module, transfer: Transfer) -> floa
         rw = transfer.restrict(name, w.detach())
         moved += float((here[name].detach() - rw).square().sum())
         norm += float(rw.square().sum())
-    return (moved / max(norm, 1e-30)) ** 0.5
+    return math.sqrt(moved / max(norm, 1e-30))
 
 
 @torch.no_grad()

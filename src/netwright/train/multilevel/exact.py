@@ -1,7 +1,8 @@
 """Whether a fine network with prolonged weights computes what the coarse one does, measured.
 
 Both networks are copied, in float64 where they can be run so, and given random coarse weights: those at hand moved by
-a fifth of their size, so that biases of zero and statistics of a fresh normalization cannot hide a mistake.
+a fifth of their size or more, so that biases of zero, statistics of a fresh normalization and attention that is still
+even cannot hide a mistake.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def numbers(output: Any) -> list[Tensor]:
 
 
 @contextlib.contextmanager
-def _quiet(model: nn.Module) -> Iterator[None]:
+def quiet(model: nn.Module) -> Iterator[None]:
     """Without gradients, and with the random state put back."""
     devices = sorted({value.device for value in model.state_dict().values() if value.device.type == "cuda"}, key=str)
     with torch.no_grad(), torch.random.fork_rng(devices):
@@ -68,9 +69,9 @@ class Probe:
         model = copy.deepcopy(fine).eval()
         for dtype in (torch.float64, torch.float32):
             self.dtype = dtype
-            model.to(dtype)
             try:
-                with _quiet(model):
+                model.to(dtype)
+                with quiet(model):
                     call(model, example)
                 break
             except Exception:
@@ -79,7 +80,7 @@ class Probe:
         tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         generator = torch.Generator().manual_seed(seed)
         self.values = {name: _moved(transfer.restrict(name, value), generator) for name, value in tensors.items()}
-        with _quiet(model):
+        with quiet(model):
             for name, value in tensors.items():
                 value.copy_(transfer.prolong(name, self.values[name]))
             self.expected = numbers(call(model, example))
@@ -94,7 +95,7 @@ class Probe:
 
     def error(self, ready: nn.Module) -> float:
         """The largest |fine - coarse| / max |fine| of any output; infinite where shapes differ or nothing is finite."""
-        with _quiet(ready):
+        with quiet(ready):
             found = numbers(call(ready, self.example))
         if [value.shape for value in found] != [value.shape for value in self.expected]:
             return float("inf")
@@ -102,15 +103,16 @@ class Probe:
 
 
 def _moved(value: Tensor, generator: torch.Generator) -> Tensor:
-    """A tensor a fifth of its size away from this one; positive ones stay so."""
+    """A tensor a fifth of its size away, a matrix at least half of Kaiming's; one of positive numbers stays so."""
     if not value.is_floating_point() or value.numel() == 0:
         return value.clone()
     noise = torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value)
     finite = value.isfinite()
     if bool((value > 0).all()):
         return torch.where(finite, value * (0.2 * noise).exp(), value)
-    rms = value[finite].square().mean().sqrt() if bool(finite.any()) else value.new_tensor(0.0)
-    return torch.where(finite, value + 0.2 * noise * (rms if rms > 0 else 0.5), value)
+    rms = float(value[finite].double().square().mean().sqrt()) if bool(finite.any()) else 0.0
+    least = 0.5 / (value.numel() / len(value)) ** 0.5 if value.dim() > 1 else 0.1
+    return torch.where(finite, value + max(0.2 * rms, least) * noise, value)
 
 
 def _relative(expected: Tensor, found: Tensor) -> float:

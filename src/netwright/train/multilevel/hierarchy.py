@@ -10,7 +10,8 @@ Level 0 is the network that was given; it is never copied nor changed but by `pr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,9 +19,17 @@ import torch
 from torch import Tensor, nn
 
 from netwright.core.error import UserError
-from netwright.train.multilevel.coarsen import Factory, coarsen
+from netwright.train.multilevel.activations import recorded
+from netwright.train.multilevel.coarsen import Factory, ScaledLinear, UnbuiltError, coarsen
 from netwright.train.multilevel.exact import Example, Probe
-from netwright.train.multilevel.matching import Aggregation, By, fixed_pairs, heavy_edge_matching, similarity
+from netwright.train.multilevel.matching import (
+    Aggregation,
+    By,
+    correlation,
+    fixed_pairs,
+    heavy_edge_matching,
+    similarity,
+)
 from netwright.train.multilevel.spaces import Coupling, Kind, Space, Spec, written
 from netwright.train.multilevel.transfer import Transfer, coarser
 
@@ -38,6 +47,30 @@ class Level:
     def tensors(self) -> dict[str, Tensor]:
         """Parameters and buffers by their first name."""
         return dict([*self.model.named_parameters(), *self.model.named_buffers()])
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in the model's parameters."""
+        return sum(value.numel() for value in self.model.parameters())
+
+
+@dataclass(frozen=True)
+class Row:
+    """One space over the levels: its sizes, and of each transfer the mean similarity of units that were merged.
+
+    `frozen` says why it is not merged from some level on. None in `similarity`: not merged there, or not looked at.
+    """
+
+    name: str
+    kind: Kind
+    sizes: tuple[int, ...]
+    similarity: tuple[float | None, ...]
+    frozen: str
+
+    @property
+    def merged(self) -> bool:
+        """Whether any level has fewer of the units than the first."""
+        return self.sizes[-1] < self.sizes[0]
 
 
 @dataclass(frozen=True)
@@ -100,38 +133,72 @@ class Hierarchy:
 
     def _add(self, only: Sequence[Kind], min_size: int, factory: Factory | None) -> None:
         fine = self.levels[-1]
-        fine.coupling = replace(
-            fine.coupling, spaces=tuple(_limited(space, only, min_size) for space in fine.coupling.spaces)
-        )
-        if not fine.coupling.free:
-            raise UserError(
-                "levels", len(self.levels) + 1, f"at most {len(self.levels)}: no space left", "ask for fewer levels"
-            )
-        fine.transfer = self._transfer(fine)
-        coarse = coarsen(fine.model, fine.transfer, self.example, factory)
+        limited = (_limited(fine.model, space, only, min_size) for space in fine.coupling.spaces)
+        fine.coupling = replace(fine.coupling, spaces=tuple(limited))
+        self._allowed(fine.coupling)
+        aggregations = self._match(fine)
+
+        def attempt(spaces: Sequence[Space]) -> nn.Module:
+            fine.transfer = self._transfer(fine, {space.name: aggregations[space.name] for space in spaces})
+            return coarsen(fine.model, fine.transfer, self.example, factory)
+
+        try:
+            coarse = attempt(fine.coupling.free)
+        except UnbuiltError as trouble:
+            if factory:
+                raise
+            coarse = self._salvaged(fine, attempt, trouble)
+        assert fine.transfer is not None
         self.levels.append(Level(coarse, coarser(fine.coupling, fine.transfer.aggregations)))
 
-    def _transfer(self, level: Level, matching: Mapping[str, Tensor] | None = None) -> Transfer:
+    def _allowed(self, coupling: Coupling) -> None:
+        if coupling.free:
+            return
+        reasons = [f"{space.name}: {space.frozen}" for space in coupling.spaces] + list(coupling.notes)
+        why = "; ".join(reasons[:12]) or "the network has no units between two of its parameters"
+        raise UserError(
+            "levels", len(self.levels) + 1, f"at most {len(self.levels)}, nothing is left to coarsen ({why})",
+            "ask for fewer levels, or state the spaces with spaces=",
+        )  # fmt: skip
+
+    def _salvaged(self, fine: Level, attempt: Callable[[Sequence[Space]], nn.Module], first: UnbuiltError) -> nn.Module:
+        """The network built without those spaces that stand in the way; they are frozen with the reason."""
+        trouble = first
+        while True:
+            guilty = _guilty(fine, trouble)
+            if not guilty:
+                raise first
+            why = f"not merged, as {trouble.why}"
+            frozen = (replace(s, frozen=why) if s.name in guilty else s for s in fine.coupling.spaces)
+            fine.coupling = replace(fine.coupling, spaces=tuple(frozen))
+            if not fine.coupling.free:
+                raise first
+            try:
+                return attempt(fine.coupling.free)
+            except UnbuiltError as again:
+                trouble = again
+
+    def _match(self, level: Level) -> dict[str, Aggregation]:
+        """The units of each free space of a level that are merged, by its weights or activations now."""
+        spaces = level.coupling.free
+        if self.matching == "fixed":
+            return {space.name: fixed_pairs(space.size, space.groups) for space in spaces}
+        samples = recorded(level.model, spaces, self.example) if self.by == "activation" else {}
+        parameters = dict(level.model.named_parameters(remove_duplicate=False))
+        found = {}
+        for space in spaces:
+            here = samples.get(space.name)
+            S_NN = correlation(here) if here else similarity(space, parameters)
+            found[space.name] = heavy_edge_matching(S_NN, groups=space.groups)
+        return found
+
+    def _transfer(self, level: Level, aggregations: Mapping[str, Aggregation]) -> Transfer:
         tensors = level.tensors()
         first = {id(value): name for name, value in tensors.items()}
-        every = [
-            *level.model.named_parameters(remove_duplicate=False),
-            *level.model.named_buffers(remove_duplicate=False),
-        ]
+        parameters = level.model.named_parameters(remove_duplicate=False)
+        every = [*parameters, *level.model.named_buffers(remove_duplicate=False)]
         aliases = {name: first[id(value)] for name, value in every if first[id(value)] != name}
-        parameters = {name: value for name, value in every if isinstance(value, nn.Parameter)}
-        aggregations = {
-            space.name: Aggregation(matching[space.name].long().cpu(), int(matching[space.name].max()) + 1)
-            if matching and space.name in matching
-            else self._match(space, parameters)
-            for space in level.coupling.free
-        }
         return Transfer(level.coupling, aggregations, {name: value.shape for name, value in tensors.items()}, aliases)
-
-    def _match(self, space: Space, parameters: Mapping[str, Tensor]) -> Aggregation:
-        if self.matching == "fixed":
-            return fixed_pairs(space.size, space.groups)
-        return heavy_edge_matching(similarity(space, parameters), groups=space.groups)
 
     def restrict(self, level: int) -> None:
         """Parameters and buffers of a level -> those of the next coarser one."""
@@ -152,7 +219,7 @@ class Hierarchy:
     def rematch(self) -> None:
         """Match again by the weights that the levels have now; shapes stay."""
         for level in self.levels[:-1]:
-            level.transfer = self._transfer(level)
+            level.transfer = self._transfer(level, self._match(level))
 
     def get_matching(self) -> list[dict[str, Tensor]]:
         """Of each level but the coarsest: space -> aggregate of each of its units."""
@@ -166,28 +233,73 @@ class Hierarchy:
                 level.transfer = self._transfer(level, assigned)
 
     def check(self) -> Report:
-        """How exactly each level computes with prolonged weights what the next coarser one computes with its own."""
+        """How exactly each level computes with prolonged weights what the next coarser one computes with its own.
+
+        Takes random coarse weights, in copies; nothing of the levels changes.
+        """
         errors = []
-        for fine, coarse in zip(self.levels, self.levels[1:], strict=False):
+        for fine, coarse in itertools.pairwise(self.levels):
             assert fine.transfer is not None
             probe = Probe(fine.model, fine.transfer, self.example)
             errors.append(probe.error(probe.ready(coarse.model)))
-        frozen = {space.name: space.frozen for space in self.levels[0].coupling.spaces if space.frozen}
-        return Report(tuple(errors), frozen, self.levels[0].coupling.notes)
+        return Report(tuple(errors), {row.name: row.frozen for row in self.rows() if not row.merged}, self.notes)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What tracing did not understand."""
+        return self.levels[0].coupling.notes
+
+    def rows(self) -> list[Row]:
+        """The spaces, as a table and a picture of the hierarchy show them."""
+        rows = []
+        for space in self.levels[0].coupling.spaces:
+            there = [next(s for s in level.coupling.spaces if s.name == space.name) for level in self.levels]
+            merges = [level.transfer.aggregations.get(space.name) for level in self.levels if level.transfer]
+            similar = tuple(_mean(merge.similarity) if merge else None for merge in merges)
+            frozen = next((s.frozen for s in there if s.frozen), "")
+            rows.append(Row(space.name, space.kind, tuple(s.size for s in there), similar, frozen))
+        return rows
 
 
-def _limited(space: Space, only: Sequence[Kind], min_size: int) -> Space:
+def _mean(similarity: Tensor | None) -> float | None:
+    return None if similarity is None else float(similarity.mean())
+
+
+def _limited(model: nn.Module, space: Space, only: Sequence[Kind], min_size: int) -> Space:
     """The space, frozen where it cannot be halved any more."""
     group = space.size // space.groups
     even = space.uniform or bool(space.scaled)
     half = -(-group // 2) * space.groups
+    own = [name for name in space.scaled if type(model.get_submodule(name)) not in (nn.Linear, ScaledLinear)]
     why = ""
     if only and space.kind not in only:
         why = f"only {', '.join(only)} are coarsened"
     elif half < min_size or half == space.size:
         why = f"{space.size} units cannot be halved (at least {max(1, min_size)} stay)"
     elif even and group % 2:
-        why = f"normalized over {group} units, an odd number, which have no equal pairs"
+        why = f"{group} units, an odd number, have no equal pairs, which a normalization over them needs"
     elif even and group == 2 and space.kind == "stream":
         why = "normalized over 2 units: over one it would be constant"
+    elif own:
+        why = f"{own[0]} reads an embedding's weight and is not a plain nn.Linear"
     return replace(space, frozen=space.frozen or why)
+
+
+def _guilty(level: Level, trouble: UnbuiltError) -> set[str]:
+    """Free spaces of the module that broke and of others of its class: the heads first, if there are any."""
+    if trouble.module is None:
+        return set()
+    name = trouble.module
+    while True:
+        kind = type(level.model.get_submodule(name))
+        prefixes = [other + "." for other, module in level.model.named_modules() if type(module) is kind and other]
+        touching = [
+            space for space in level.coupling.free
+            if any(axis.tensor.startswith(prefix) for axis in space.axes for prefix in prefixes) or not name
+        ]  # fmt: skip
+        if touching:
+            heads = {space.name for space in touching if space.kind == "head"}
+            return heads or {space.name for space in touching}
+        if not name:
+            return set()
+        name = name.rpartition(".")[0]

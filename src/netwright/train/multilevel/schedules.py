@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -199,12 +199,12 @@ def v(config: Config, plan: Plan) -> Events:
 
 
 def w(config: Config, plan: Plan) -> Events:
-    """W cycles: each level visits the next coarser one twice."""
+    """W cycles: each level leaves the next coarser one two cycles to do."""
     yield from _cycles(config, plan, lambda level: _gamma(config, plan, level, 2))
 
 
 def f(config: Config, plan: Plan) -> Events:
-    """F cycles: each level visits the next coarser one by an F cycle and then by a V cycle."""
+    """F cycles: each level leaves the next coarser one an F cycle and then a V cycle to do."""
     yield from _cycles(config, plan, lambda level: _full(config, plan, level))
 
 
@@ -264,36 +264,32 @@ def _rate(seen: Seen | None) -> float:
     return (seen.early - seen.late) / max(abs(seen.late), 1e-12) / max(seen.seconds, 1e-9)
 
 
-def _gamma(config: Config, plan: Plan, level: int, gamma: int) -> Iterator[Event]:
+def _gamma(config: Config, plan: Plan, level: int, gamma: int) -> Events:
+    below = [_gamma(config, plan, level + 1, gamma) for _ in range(gamma)] if level < plan.coarsest else []
+    return _cycle(config, plan, level, below)
+
+
+def _full(config: Config, plan: Plan, level: int) -> Events:
+    below = [_full(config, plan, level + 1), _gamma(config, plan, level + 1, 1)] if level < plan.coarsest else []
+    return _cycle(config, plan, level, below)
+
+
+def _cycle(config: Config, plan: Plan, level: int, below: list[Events]) -> Events:
+    """Smooth, go down, do there what `below` says (once, where that is the coarsest level), come back, smooth."""
     if level == plan.coarsest:
         yield Smooth(level, config.coarse)
         return
-    visits = 1 if level + 1 == plan.coarsest else gamma
-    for _ in range(visits):
-        yield from _visit(config, level, _gamma(config, plan, level + 1, gamma))
-
-
-def _full(config: Config, plan: Plan, level: int) -> Iterator[Event]:
-    if level == plan.coarsest:
-        yield Smooth(level, config.coarse)
-        return
-    yield from _visit(config, level, _full(config, plan, level + 1))
-    if level + 1 < plan.coarsest:
-        yield from _visit(config, level, _gamma(config, plan, level + 1, 1))
-
-
-def _visit(config: Config, level: int, below: Iterator[Event]) -> Iterator[Event]:
-    """Smooth, go down, do what is done there, come back, smooth."""
     if config.pre:
         yield Smooth(level, config.pre)
     yield Restrict(level)
-    yield from below
+    for visit in below[:1] if level + 1 == plan.coarsest else below:
+        yield from visit
     yield Prolong(level + 1)
     if config.post:
         yield Smooth(level, config.post)
 
 
-def _cycles(config: Config, plan: Plan, cycle: Callable[[int], Iterator[Event]]) -> Events:
+def _cycles(config: Config, plan: Plan, cycle: Callable[[int], Events]) -> Events:
     """As many cycles as the budget holds; what is left of it goes to the finest level."""
     each = sum(work(event, config, plan) for event in cycle(0))
     spent = 0.0
