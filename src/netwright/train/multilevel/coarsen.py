@@ -61,7 +61,7 @@ class UnbuiltError(UserError):
 def coarsen(model: nn.Module, transfer: Transfer, example: Example, factory: Factory | None = None) -> nn.Module:
     """The coarse network, with restricted weights.
 
-    Raises UnbuiltError where no setting of the copy's attributes computes what it should, or a factory's network does not.
+    Raises UnbuiltError where no setting of the copy's attributes, or the factory's network, computes what it should.
     """
     sizes = {name: aggregation.size for name, aggregation in transfer.aggregations.items()}
     probe = Probe(model, transfer, example)

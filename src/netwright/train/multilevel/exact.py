@@ -79,8 +79,8 @@ class Probe:
                     raise
         tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         generator = torch.Generator().manual_seed(seed)
-        self.values = {name: _moved(transfer.restrict(name, value), generator) for name, value in tensors.items()}
         with quiet(model):
+            self.values = {name: _moved(transfer.restrict(name, value), generator) for name, value in tensors.items()}
             for name, value in tensors.items():
                 value.copy_(transfer.prolong(name, self.values[name]))
             self.expected = numbers(call(model, example))

@@ -230,7 +230,11 @@ class Hierarchy:
         """Merge units as another hierarchy over the same network does (`get_matching`)."""
         for level, assigned in zip(self.levels, matching, strict=False):
             if level.transfer is not None:
-                level.transfer = self._transfer(level, assigned)
+                found = dict(level.transfer.aggregations)
+                for name, old in found.items():
+                    if not torch.equal(assigned[name].to(old.assign), old.assign):
+                        found[name] = Aggregation(assigned[name].to(old.assign), old.size)
+                level.transfer = level.transfer.with_aggregations(found)
 
     def check(self) -> Report:
         """How exactly each level computes with prolonged weights what the next coarser one computes with its own.
