@@ -11,7 +11,7 @@ import math
 from torch import nn
 
 from netwright.train.multilevel import factors as atoms
-from netwright.train.multilevel.evidence import CONSTANT, INPUT, POSITIONS, Evidence, Source
+from netwright.train.multilevel.evidence import CONSTANT, HEAD_DIM, INPUT, POSITIONS, Evidence, Source
 from netwright.train.multilevel.spaces import Axis, Coupling, Kind, Role, Space
 
 TWO_ROLES = "one tensor both makes and reads it"
@@ -43,7 +43,7 @@ def concluded(evidence: Evidence, model: nn.Module) -> Coupling:
     spaces: list[Space] = []
     taken: dict[str, int] = {}
     for atom, found in made.items():
-        kind = kinds.get(atom, "unit")
+        kind = "unit" if frozen.get(atom, "").startswith(HEAD_DIM) else kinds.get(atom, "unit")
         name = _name(kind, found)
         taken[name] = taken.get(name, 0) + 1
         spaces.append(

@@ -34,6 +34,9 @@ WRAPPERS = (
     "wrap_activation_checkpoint",
 )
 
+OPAQUE = tuple(f"aten.{kind}{cell}" for kind in ("lstm", "gru", "rnn_tanh", "rnn_relu") for cell in ("", "_cell"))
+"""Not taken apart: their modules keep weights in a list of their own, which a smaller copy cannot follow."""
+
 
 def trace(model: nn.Module, example: tuple[Any, ...] | Mapping[str, Any] | Tensor) -> Coupling:
     """The spaces of a model, seen on one example: a tensor, a tuple of arguments, or a mapping of keyword arguments.
@@ -65,7 +68,7 @@ def _exported(model: nn.Module, example: tuple[Any, ...] | Mapping[str, Any] | T
         program = torch.export.export(model, args, kwargs, strict=False)
         table = torch.export.default_decompositions()
         for operator in list(table.keys()):
-            if str(getattr(operator, "overloadpacket", operator)) in RULES:
+            if str(getattr(operator, "overloadpacket", operator)) in (*RULES, *OPAQUE):
                 del table[operator]
         return program.run_decompositions(table)
 

@@ -14,6 +14,7 @@ from netwright.train.multilevel.factors import Axis, Factors
 from netwright.train.multilevel.spaces import Kind, Role
 
 CONSTANT = "a constant of the network runs over it"
+HEAD_DIM = "head_dim: the width of a head is kept"
 INPUT = "an input of the network"
 POSITIONS = "positions, not units"
 

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 from torch.fx import Node
 
-from netwright.train.multilevel.evidence import POSITIONS, Evidence, Value
+from netwright.train.multilevel.evidence import HEAD_DIM, POSITIONS, Evidence, Value
 from netwright.train.multilevel.factors import Axis
 from netwright.train.multilevel.rules import (
     ACTIVATIONS,
@@ -229,7 +229,7 @@ def _attention(
     for one in (query, key, value):
         if one.constant:
             evidence.produce(one)
-        factors.freeze(one.axes[-1], "head_dim: the width of a head is kept")
+        factors.freeze(one.axes[-1], HEAD_DIM)
         factors.freeze(one.axes[-2], POSITIONS)
     factors.unite(query.axes[-1], key.axes[-1])
     factors.unite(key.axes[-2], value.axes[-2])

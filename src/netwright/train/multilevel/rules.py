@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import torch
 from torch.fx import Node
 
 from netwright.train.multilevel.evidence import CONSTANT, Evidence, Value
@@ -73,11 +74,21 @@ def elementwise(evidence: Evidence, node: Node, values: Sequence[Value]) -> Valu
     for value in values:
         if value.constant:
             evidence.produce(value)
-    if name_of(node) in ("aten.add", "aten.sub") and len(made) > 1:
+    if name_of(node) == "aten.add" and len(made) > 1 and len({_root(arg) for arg in node.args}) > 1:
         for back in range(1, rank + 1):
             if all(len(value.axes) >= back and value.axes[-back] for value in made):
                 evidence.kind(axes[-back], "stream")
     return Value(tuple(axes))
+
+
+def _root(node: Any) -> Any:
+    """Where a chain of functions of one tensor begins: x + x**3 in an approximated GELU adds no branches."""
+    while isinstance(node, Node) and torch.Tag.pointwise in getattr(node.target, "tags", ()):
+        above = node.all_input_nodes
+        if len(above) != 1:
+            break
+        node = above[0]
+    return node
 
 
 def stays_linear(node: Node, values: Sequence[Value]) -> bool:

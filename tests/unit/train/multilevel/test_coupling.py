@@ -1,15 +1,23 @@
-"""Spaces of traced networks: what must be free, and that its units may be renamed."""
+"""Spaces of traced networks: what must be free, that its units may be reordered, and that prolongation is exact."""
 
 from __future__ import annotations
 
+import pytest
 import torch
-from torch import nn
+from architectures import CASES, randomized
+from coupling_oracle import check_free, check_order, check_prolonged
 
 from netwright.train.multilevel.coupling import trace
 
 
-def test_mlp() -> None:
-    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 12), nn.GELU(), nn.Linear(12, 3))
-    coupling = trace(model, torch.rand(2, 6))
-    assert [(space.name, space.kind, space.size) for space in coupling.free] == [("0", "unit", 8), ("2", "unit", 12)]
-    assert coupling.notes == ()
+@pytest.mark.parametrize("name", CASES)
+def test_traced_network(name):
+    torch.manual_seed(0)
+    case = CASES[name]
+    model, example = case.build()
+    randomized(model).eval()
+    coupling = trace(model, example)
+    check_free(case, coupling)
+    if case.free:
+        check_order(coupling, model, example)
+        check_prolonged(coupling, model, example)
