@@ -51,6 +51,12 @@ TOKENS_SINCE = {"gptj-99": 4.1, "gptj-99.9": 4.1}
 """Tasks whose results hold tokens/s since that round, though they are labelled Samples/s: GPT-J on an H100 has 29 in
 v4.0 and 2,500 in v4.1. The other language models always held tokens."""
 
+QUERIES_BEFORE = {"llama2-70b-99": 4.1, "llama2-70b-99.9": 4.1}
+"""Tasks whose results in the server scenario held queries before that round, and tokens since: an H100 has 8.7 in v4.0,
+2,700 in v4.1, and 2,600 offline in v4.0."""
+TOKENS_OF_A_QUERY = 294.45
+"""Of llama2-70b, on average over its data set: the tokens per sample that MLPerf's accuracy check asks for."""
+
 _REFERENCE = re.compile(r"reference|onnx|tflite|\bMIL\b|C\+\+ impl|ncnn|armnn|ruy", re.IGNORECASE)
 DEVELOPER_KIT = "NVIDIA Jetson AGX Orin 64GB"
 """What "AGX Orin 32G" in the results is: the developer kit, which had 32 GB at first but this module's units."""
@@ -60,11 +66,13 @@ _SLICE = re.compile(r"\bMIG\b|virtual|-\d+[CQ]$", re.IGNORECASE)
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """`narrow` names the dtypes that its accuracy allows beside 16 bits; `since` is the year of its first round;
-    `weights` are its parameters where they fill a good part of a device's memory."""
+    `weights` are its parameters where they fill a good part of a device's memory; `padded` is how much more there is
+    to do where every item is filled up to the longest."""
 
     narrow: tuple[str, ...]
     since: float
     weights: float | None = None
+    padded: float = 1.0
 
 
 @functools.cache
@@ -106,6 +114,8 @@ def _rows(frame: pd.DataFrame, scenario: str, refused: Counter[str]) -> pd.DataF
     device, version, count = text("accelerator_model_name"), number("version"), number("accelerators_per_node")
     count = count * number("number_of_nodes").fillna(1).clip(lower=1)
     value = number("Result") / count
+    counted = (scenario == "Server") & (version < text("MlperfModel").map(QUERIES_BEFORE).astype(float))
+    value = value.where(~counted, value * TOKENS_OF_A_QUERY)
     since = text("MlperfModel").map(TOKENS_SINCE).astype(float)
     work: pd.Series[str] = text("MlperfModel") + np.where(version >= since, " tokens", "")
     reasons = {
@@ -165,25 +175,46 @@ def parts(work: Texts, specs: Specs) -> tuple[Floats, Floats, Floats]:
     for dtype in ("int8", "fp8", "fp4"):
         allowed = np.array([name in known and dtype in known[name].narrow for name in work.astype(str)])
         best = np.fmax(best, np.where(allowed, specs.stated(dtype), np.nan))
-    return 1 / (best * sustained(specs)), 1 / specs.bandwidth, np.ones(len(work))
+    more = np.array([known[name].padded if name in known else 1.0 for name in work.astype(str)])
+    more = np.where(fixed_shapes(specs), more, 1.0)
+    return more / (best * sustained(specs)), more / specs.bandwidth, np.ones(len(work))
 
 
+PACKED = ("Qualcomm",)
+"""Whose results have short sequences packed into one of full length: github.com/krai/ck-qaic, packed-bert-qaic-loadgen."""
+
+
+def fixed_shapes(specs: Specs) -> NDArray[np.bool_]:
+    """Whether an item is filled up to the longest: accelerators that are no GPUs run graphs compiled for one shape."""
+    packed = np.isin(specs.manufacturer.astype(str), PACKED)
+    found: NDArray[np.bool_] = (specs.kind.astype(str) == "accelerator") & ~packed
+    return found
+
+
+ENERGY = {3: 0.75, 4: 1.0, 5: 1.08, 7: 1.54, 8: 1.8, 10: 2.5, 12: 3.9}
+"""nm of the process -> energy of an operation against 4 nm, chained from what foundries state of one process against
+the one before: TSMC 40 % less power at 10 than at 16 nm (12 nm is the same family), 40 % less at 7, 30 % less at 5 and
+again at 3; Samsung 40 % less at 10 than at 14 nm, then 15 % (10LPP) and 10 % (8LPP); for 4 nm 7 %, an assumption.
+With the root of the process in its place, T4 and Xavier NX, at 12 nm, were predicted 58 and 38 % too fast."""
 ENOUGH = 1.0
 """W for 1e12 FLOP/s of the 16-bit rate, at 4 nm, below which a device slows down with the root of its power: the
-same law as in timm_physics, with what suited tuned integer networks best, from 0.46 (H100 PCIe) to 3.3 (A2)."""
+same law as in timm_physics, with what suited tuned integer networks best, from 0.46 (H100 PCIe) to 1.8 (A2)."""
 UNKNOWN = 0.85
-"""Share that is sustained where the power is not known: H100's and A100's are 0.84 and 0.98."""
+"""Share that is sustained where the power is not known: H100's and A100's are 0.84 and 0.91."""
 
 
 def sustained(specs: Specs) -> Floats:
     """Share of the matrix rate that the power limit allows."""
-    process = np.array([np.nan if d.process is None else d.process for d in specs.devices], dtype=float)[specs.which]
-    watts = specs.power / (specs.rate("fp16") / 1e12) / np.sqrt(np.nan_to_num(process / 4e-9, nan=1.0))
-    return np.nan_to_num(np.sqrt(np.minimum(1.0, watts / ENOUGH)), nan=UNKNOWN)
+    nm = [np.nan if d.process is None else 1e9 * d.process for d in specs.devices]
+    energy = np.exp(np.interp(np.log(nm), np.log(list(ENERGY)), np.log(list(ENERGY.values()))))
+    watts = specs.power / (specs.rate("fp16") / 1e12) / np.nan_to_num(energy, nan=1.0)[specs.which]
+    share: Floats = np.nan_to_num(np.sqrt(np.minimum(1.0, watts / ENOUGH)), nan=UNKNOWN)
+    return share
 
 
 def fit_constants(columns: Columns, specs: Specs) -> dict[str, list[float]]:
-    """Task -> operations, bytes and seconds of an item, with all losses inside, as results tell them.
+    """Task -> operations, bytes and seconds of an item, with all losses inside, as results tell them; and "TASK young"
+    -> how much longer an item takes in the task's first round, when its software is young.
 
     Left out are power-capped systems and, where later rounds have it too, a task's first round.
     """
@@ -205,7 +236,21 @@ def fit_constants(columns: Columns, specs: Specs) -> dict[str, list[float]]:
             costs = costs * [1.0, 0.0, 0.0]
         often = nonnegative.fit(costs, 1 / columns["value"][kept].astype(float), specs.names[kept])
         found[str(task)] = [float(f"{n:.4g}") for n in often]
+        first = usual & (_years(columns) <= tasks()[task].since)
+        if later.any() and first.any():
+            found[f"{task} young"] = [_young(1 / columns["value"].astype(float) / (plain @ often), specs.names, first)]
     return found
+
+
+def _young(longer: Floats, devices: Texts, first: NDArray[np.bool_]) -> float:
+    """The median over devices of how much longer they took in the first round, drawn to 1 where they are few."""
+    medians = [np.log(np.median(longer[first & (devices == name)])) for name in np.unique(devices[first].astype(str))]
+    return float(f"{np.exp(np.median(medians) * len(medians) / (len(medians) + 1)):.4g}")
+
+
+def _years(columns: Columns) -> Floats:
+    """When the results of each row's round came out; the latest for a round that is not known."""
+    return np.array([ROUNDS.get(round(float(version), 1), max(ROUNDS.values())) for version in columns["version"]])
 
 
 def describe(columns: Columns, specs: Specs, constants: Mapping[str, Sequence[float]] | None = None) -> Described:
@@ -223,14 +268,15 @@ def describe(columns: Columns, specs: Specs, constants: Mapping[str, Sequence[fl
         return np.array([np.nan if value is None else float(value) for value in values])
 
     often = np.array([constants.get(name, [np.nan] * 3) for name in named], dtype=float).reshape(-1, 3)
-    spent = often * np.stack(parts(columns["work"], specs), axis=1)
+    year, since = _years(columns), of("since")
+    young = np.array([constants.get(f"{name} young", [1.0])[0] for name in named], dtype=float)
+    spent = often * np.stack(parts(columns["work"], specs), axis=1) * np.where(year <= since, young, 1.0)[:, None]
     seconds: Floats = spent.sum(axis=1)
-    year = np.array([ROUNDS.get(round(float(version), 1), max(ROUNDS.values())) for version in columns["version"]])
     with np.errstate(all="ignore"):
         features = {
             "compute_bound": spent[:, 0] / seconds,
             "fixed": spent[:, 2] / seconds,
-            "task_age": np.clip(year - of("since"), 0, 3),
+            "task_age": np.clip(year - since, 0, 3),
             "accelerators": np.log2(columns["accelerators"].astype(float)),
             "room": np.log(specs.memory / of("weights")),
         }

@@ -106,6 +106,18 @@ def test_from_round_41_on_gptj_holds_tokens_whatever_the_label_says(tmp_path):
     assert 40 < rate("gptj-99 tokens", "h100") / rate("gptj-99", "h100", version=4.0) < 150
 
 
+def test_before_round_41_the_server_scenario_counts_queries_of_llama(tmp_path):
+    llama = {"MlperfModel": "llama2-70b-99.9", "Scenario": "Server", "Units": "Queries/s", "accelerators_per_node": "1"}
+    folder = folder_with(
+        tmp_path, {**llama, "version": "v4.0", "Result": "8.7"}, {**llama, "version": "v4.1", "Result": "2700"}
+    )
+    columns, _ = mlperf_server.read(folder)
+    assert columns["value"].tolist() == pytest.approx([8.7 * 294.45, 2700])
+    offline = {**llama, "Scenario": "Offline", "Units": "Samples/s", "version": "v4.0", "Result": "2600"}
+    columns, _ = mlperf.read(folder_with(tmp_path, offline))
+    assert columns["value"].tolist() == [2600.0]
+
+
 def test_power_capped_systems_are_another_mode(tmp_path):
     columns, _ = mlperf.read(folder_with(tmp_path, {"SystemName": "Server (8x H100_MaxQ, TensorRT)"}, {}))
     assert columns["mode"].tolist() == ["power capped", "full power"]
@@ -171,6 +183,46 @@ def test_young_software_and_capped_systems_have_no_part_in_the_constants(tmp_pat
     columns, _ = mlperf.read(folder_with(tmp_path, young, capped, {}, {}))
     alone, _ = mlperf.read(folder_with(tmp_path, {}))
     assert mlperf.fit_constants(columns, specs_of(columns)) == mlperf.fit_constants(alone, specs_of(alone))
+
+
+def test_what_young_software_takes_longer_is_told_apart(tmp_path):
+    young = {"version": "v3.1", "MlperfModel": "gptj-99", "Result": "80"}
+    grown = {"version": "v4.0", "MlperfModel": "gptj-99", "Result": "240"}
+    both, _ = mlperf.read(folder_with(tmp_path, young, grown))
+    constants = mlperf.fit_constants(both, specs_of(both))
+    assert constants["gptj-99 young"] == pytest.approx([3**0.5], rel=0.01)  # one device: half of the way to 3
+    told = np.exp(mlperf.describe(both, specs_of(both), constants).base)
+    assert told == pytest.approx([30 / 3**0.5, 30], rel=0.01)
+    alone, _ = mlperf.read(folder_with(tmp_path, young))
+    assert mlperf.fit_constants(alone, specs_of(alone)).keys() == {"gptj-99"}
+
+
+def seconds(task, device):
+    columns = mlperf.columns_of(task, device)
+    return float(mlperf.parts(columns["work"], specs_of(columns))[0][0])
+
+
+def test_compiled_for_one_shape_every_question_is_as_long_as_the_longest():
+    for device, times in (("inferentia2", 2.0), ("gaudi-2", 2.0), ("h100", 1.0), ("Qualcomm Cloud AI 100 Pro", 1.0)):
+        of_bert, of_rnnt = seconds("bert-99", device), seconds("rnnt", device)
+        rates = catalog.find(device).rates
+        wide = rates.get("fp16") or rates["bf16"]
+        fastest = max(wide, rates.get("int8", 0), rates.get("fp8", 0))
+        assert of_bert * fastest == pytest.approx(times * of_rnnt * wide)
+
+
+def test_what_no_compiler_takes_is_no_rate():
+    assert catalog.find("inferentia").rates.keys() == {"bf16", "fp16"}
+
+
+def test_older_processes_hold_less_of_their_rate():
+    def held(name):
+        return float(mlperf.sustained(Specs.of(np.array([name]), {name: catalog.find(name)}))[0])
+
+    assert held("t4") == pytest.approx((70 / 65 / 3.9) ** 0.5, rel=0.01)
+    assert held("a2") == 1.0
+    assert held("h100") == pytest.approx((700 / 989.4) ** 0.5, rel=0.01)
+    assert held("gh200") == mlperf.UNKNOWN
 
 
 def test_a_greater_accuracy_takes_longer_where_eight_bits_no_longer_do():
