@@ -294,18 +294,19 @@ def move_state(
         for key, value in state.items():
             if isinstance(value, Tensor):
                 small = value if key not in known else (first if key in DUAL else second)(name, value)
-                moved[key] = _into(kept.get(key), small.detach(), value)
+                moved[key] = _into(kept.get(key), small.detach(), goal)
             else:
                 moved[key] = value
         target.state[goal] = moved
 
 
-def _into(place: object, value: Tensor, source: Tensor) -> Tensor:
-    """The value in the memory of `place` if it fits, in its own otherwise."""
-    if isinstance(place, Tensor) and (place.shape, place.dtype, place.device) == (
-        value.shape,
-        value.dtype,
-        value.device,
-    ):
+def _into(place: object, value: Tensor, parameter: Tensor) -> Tensor:
+    """A copy of the value, in the memory of `place` if it fits, else laid out as the parameter is.
+
+    Another memory layout would take another code path in the optimizer, which need not round alike.
+    """
+    if isinstance(place, Tensor) and (place.shape, place.dtype) == (value.shape, value.dtype):
         return place.copy_(value)
-    return value.clone() if value is source else value
+    if value.shape == parameter.shape:
+        return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    return value.clone()
