@@ -106,13 +106,17 @@ def _moved(value: Tensor, generator: torch.Generator) -> Tensor:
     """A tensor a fifth of its size away, a matrix at least half of Kaiming's; one of positive numbers stays so."""
     if not value.is_floating_point() or value.numel() == 0:
         return value.clone()
-    noise = torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value)
+    noise = torch.randn(value.shape, generator=generator).to(value)
     finite = value.isfinite()
+    whole = bool(finite.all())
     if bool((value > 0).all()):
-        return torch.where(finite, value * (0.2 * noise).exp(), value)
-    rms = float(value[finite].double().square().mean().sqrt()) if bool(finite.any()) else 0.0
-    least = 0.5 / (value.numel() / len(value)) ** 0.5 if value.dim() > 1 else 0.1
-    return torch.where(finite, value + max(0.2 * rms, least) * noise, value)
+        moved = noise.mul_(0.2).exp_().mul_(value)
+    else:
+        known = value if whole else value[finite]
+        rms = float(known.double().square().mean().sqrt()) if known.numel() else 0.0
+        least = 0.5 / (value.numel() / len(value)) ** 0.5 if value.dim() > 1 else 0.1
+        moved = noise.mul_(max(0.2 * rms, least)).add_(value)
+    return moved if whole else torch.where(finite, moved, value)
 
 
 def _relative(expected: Tensor, found: Tensor) -> float:

@@ -91,7 +91,10 @@ class Report:
 
     def __str__(self) -> str:
         lines = [f"level {k} from {k + 1}: largest relative error {error:.1e}" for k, error in enumerate(self.errors)]
-        lines += [f"frozen {name}: {why}" for name, why in self.frozen.items()]
+        for why in dict.fromkeys(self.frozen.values()):
+            names = [name for name, reason in self.frozen.items() if reason == why]
+            more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+            lines.append(f"not coarsened: {', '.join(names[:4])}{more}: {why}")
         return "\n".join([*lines, *self.notes])
 
 
