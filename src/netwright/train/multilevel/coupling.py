@@ -12,6 +12,7 @@ here looks at the classes of modules or at the values of weights.
 from __future__ import annotations
 
 import inspect
+import itertools
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -51,6 +52,7 @@ def trace(model: nn.Module, example: tuple[Any, ...] | Mapping[str, Any] | Tenso
         return Coupling((), notes=(f"torch.export: {type(error).__name__}: {first[0]}",))
     evidence = Evidence()
     _walk_program(evidence, program, model)
+    _freeze_shared(evidence, model)
     return concluded(evidence, model)
 
 
@@ -111,6 +113,23 @@ def _canonical(model: nn.Module) -> dict[str, str]:
         for name, tensor in members(remove_duplicate=False):
             found[name] = first.setdefault(id(tensor), name)
     return found
+
+
+def _freeze_shared(evidence: Evidence, model: nn.Module) -> None:
+    """Freezes tensors of different names and shapes over one memory: each would need its own coarse values."""
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    known = [(value, name) for name, value in tensors if value.device.type != "meta" and value.numel()]
+    ranges = []
+    for value, name in known:
+        reach = sum((size - 1) * stride for size, stride in zip(value.shape, value.stride(), strict=True)) + 1
+        ranges.append((str(value.device), value.data_ptr(), value.data_ptr() + reach * value.element_size(), name))
+    ranges.sort()
+    for (device, _, end, name), (other_device, start, _, other) in itertools.pairwise(ranges):
+        if device == other_device and start < end:
+            why = f"{name} and {other} share memory"
+            evidence.notes.setdefault(why, None)
+            for axis in (*evidence.tensors.get(name, ()), *evidence.tensors.get(other, ())):
+                evidence.factors.freeze(axis, why)
 
 
 def _parameter(evidence: Evidence, node: Node, tensor: str) -> Value:
