@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from netwright.core.measurement import Measurement, exact
 from netwright.core.run import progress
 from netwright.data.tasks import Task
 from netwright.models import facts
-from netwright.train.loop import settings
+from netwright.train.loop import begin, settings
 from netwright.train.memory import peak_bytes, recompute, reset_peak
 from netwright.train.parallel import Team
 from netwright.train.step import Config, Training, choose_device, part, predictor
@@ -115,28 +115,40 @@ def _probe(model: nn.Module, task: Task, config: Config) -> tuple[stats.Interval
     trial = replace(config, parallel="none", epochs=max(config.epochs, 1))
     clone = copy.deepcopy(model)
     reset_peak(device)
+    with settings(config):
+        training = begin(clone, task, trial, Team("none", 0, 1, device))
+    steps = {level: count for level, count in training.tally().items() if count}
     with settings(config), recompute(clone, config.checkpointing), progress("Planning", None) as advance:
-        training = Training(clone, task, trial, Team("none", 0, 1, device))
-        times: list[float] = []
-        begin = time.monotonic()
-        while len(times) < 4 or (time.monotonic() - begin < PROBE_SECONDS and len(times) < 40):
-            start = time.perf_counter()
-            float(training.one_step())
-            times.append(time.perf_counter() - start)
-            advance()
-            if time.monotonic() - begin > 10 * PROBE_SECONDS:
-                break
+        levels = [_timed(training, level, PROBE_SECONDS / len(steps), advance) for level in steps]
         indices = torch.arange(min(500, task.size("validation")))
+        training.enter(0)
         batch = part(task.batch("validation", indices), slice(0, len(indices)))
         predict = predictor(clone, device, training.autocast)
         predict({name: x.numpy() for name, x in batch.inputs.items()})
         start = time.perf_counter()
         predict({name: x.numpy() for name, x in batch.inputs.items()})
         evaluation = (time.perf_counter() - start) * task.size("validation") / len(indices)
-    step = stats.bootstrap(times[1:] or times)
-    each = (step.low, step.value, step.high)
-    low, value, high = (seconds * training.total_steps + evaluation * config.epochs for seconds in each)
-    return stats.Interval(value, low, high, step.n), float(peak_bytes(device))
+    found = list(zip(levels, steps.values(), strict=True))
+    low, value, high = (
+        sum(count * getattr(step, end) for step, count in found) + evaluation * config.epochs
+        for end in ("low", "value", "high")
+    )
+    return stats.Interval(value, low, high, sum(step.n for step in levels)), float(peak_bytes(device))
+
+
+def _timed(training: Training, level: int, seconds: float, advance: Callable[[], None]) -> stats.Interval:
+    """Seconds of a step on a level, from a few real ones."""
+    training.enter(level)
+    times: list[float] = []
+    start = time.monotonic()
+    while len(times) < 4 or (time.monotonic() - start < seconds and len(times) < 40):
+        before = time.perf_counter()
+        float(Training.one_step(training))  # of this level, whatever the schedule would do
+        times.append(time.perf_counter() - before)
+        advance()
+        if time.monotonic() - start > 10 * seconds:
+            break
+    return stats.bootstrap(times[1:] or times)
 
 
 def _energy(duration: Measurement, conditions: dict[str, Any]) -> Measurement:

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from netwright.core import table
 from netwright.core.error import UserError
 from netwright.data.tasks import Batch, Evaluation, Task
-from netwright.models import facts
 from netwright.train import checkpoint
 from netwright.train.multilevel import SCHEDULES, schedules, views
 from netwright.train.multilevel.correction import (
@@ -38,6 +37,7 @@ from netwright.train.multilevel.correction import (
     sample,
     tau,
 )  # fmt: skip
+from netwright.train.multilevel.cost import batch_of, costs
 from netwright.train.multilevel.hierarchy import Hierarchy
 from netwright.train.multilevel.schedules import Plan, Prolong, Restrict, Seen, Smooth
 from netwright.train.multilevel.transfer import Transfer, move_state
@@ -85,11 +85,7 @@ class Multilevel(Training):
         first = Width(self.model, self.wrapped, self.optimizer, self.average)
         self.widths = [first, *(self._width(level.model) for level in self.hierarchy.levels[1:])]
         self.which = [divisors.index(settings.at(level)[0]) for level in range(settings.levels)]
-        flops = [
-            float(facts.trace(self.widths[at].model, view.inputs_of(example)).flops)
-            for at, view in zip(self.which, self.views, strict=True)
-        ]
-        self.plan = Plan(tuple(each / flops[0] for each in flops), self.total_work)
+        self.plan = Plan(self._costs(views.longest(task)), self.total_work)
         self.schedule = schedule
         self.total_steps = sum(self.tally().values())
         self.guard = Guard(settings.tolerance, settings.trust)
@@ -273,6 +269,10 @@ class Multilevel(Training):
             coarse.average.clear()
         self._recalibrate()
         return row
+
+    def _costs(self, example: Mapping[str, Tensor]) -> tuple[float, ...]:
+        seen = [view.inputs_of(batch_of(example, self.config.batch)) for view in self.views]
+        return costs([self.widths[at].model for at in self.which], seen, self.config.optimizer, self.team.device.type)
 
     def _width(self, model: nn.Module) -> Width:
         average = copy_state(model) if self.config.average else {}

@@ -61,13 +61,16 @@ SETTINGS = [
 NAMES = ["cascade", "view", "sgd", "coalesce", "constant", "decayed", "batch", "f16", "checkpointing"]
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=NAMES)
-@pytest.mark.parametrize(("task", "module"), [(IMAGES, cnn), (TEXTS, transformer)], ids=["cnn", "transformer"])
+CASES = [(IMAGES, cnn, settings) for settings in SETTINGS] + [
+    (TEXTS, transformer, config("cascade", length=(1.0, 0.5), train={"average": 0.9, "precision": "bf16"})),
+    (TEXTS, transformer, config("v", coarse=3, pre=1, post=1, tau="constant", similarity="activation")),
+]
+
+
+@pytest.mark.parametrize(("task", "module", "settings"), CASES, ids=[*NAMES, "texts", "activation"])
 def test_a_kill_in_the_middle_of_any_cycle_changes_no_bit(tmp_path, task, module, settings):
-    if module is transformer and settings.multilevel.resolution != (1.0,):
-        settings = config("cascade", length=(1.0, 0.5), train={"average": 0.9, "precision": "bf16"})
     whole, first = trained(tmp_path / "whole", task, module, settings)
-    stops = (1, 2, 5, 6, first.step - 1, None)
+    stops = (2, first.step - 4, None)
     pieces, second = trained(tmp_path / "pieces", task, module, settings, stops)
     assert first.step == second.step == first.total_steps
     assert_same(whole, pieces)

@@ -1,0 +1,49 @@
+"""What a step of a level costs, relative to one of the finest: by tracing, the same on every machine.
+
+    shares = costs([fine, coarse], [inputs, inputs], "adamw", "cpu")      # (1.0, 0.41)
+
+FLOPs alone say that a network of half the width costs a quarter, which small networks and convolutions in smaller
+images never reach: moving their tensors and starting their operators takes time too. So an operator counts as the
+longer of arithmetic and traffic, and its start on top, at round figures for a core or an accelerator. A schedule needs
+the ratio, not the seconds; measured ones would differ from run to run, and its results with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from netwright.core.workload import Workload
+from netwright.models import facts
+
+NOMINAL = {"cpu": (1e11, 1.5e10, 1e-5)}
+"""Device -> FLOP/s, bytes/s and seconds an operator takes to start: a core with AVX-512 in fp32 on tensors that
+caches hold in part."""
+ACCELERATOR = (2e13, 1e12, 1e-5)
+"""The same for any other device: eager PyTorch starts an operator in about 10 microseconds."""
+FIXED = 2e-4
+"""Seconds of a step that no level shortens: the loop and the loader."""
+
+
+def costs(
+    models: Sequence[nn.Module], inputs: Sequence[Mapping[str, Tensor]], optimizer: str, device: str
+) -> tuple[float, ...]:
+    """Cost of a training step of each network on its inputs, over that of the first."""
+    found = [
+        seconds(facts.trace_training(model, dict(given), optimizer=optimizer), device)
+        for model, given in zip(models, inputs, strict=True)
+    ]
+    return tuple(each / found[0] for each in found)
+
+
+def seconds(step: Workload, device: str) -> float:
+    """Nominal seconds of a training step."""
+    rate, bandwidth, start = NOMINAL.get(device, ACCELERATOR)
+    return FIXED + sum(max(each.flops / rate, each.bytes / bandwidth) + start for each in step.operators)
+
+
+def batch_of(inputs: Mapping[str, Tensor], size: int) -> dict[str, Tensor]:
+    """Inputs of `size` examples, of which only the shapes are right."""
+    return {name: torch.zeros((size, *x.shape[1:]), dtype=x.dtype) for name, x in inputs.items()}
