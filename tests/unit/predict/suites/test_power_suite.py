@@ -124,9 +124,29 @@ def test_a_device_without_design_power_is_refused(tmp_path: Path) -> None:
     assert "design power" in found.why[0]
 
 
-def test_shares_are_found_again_in_rows_made_of_them(tmp_path: Path) -> None:
+def test_devices_that_share_steps_wait_for_each_other(tmp_path: Path) -> None:
+    eight = {**IMAGE, "num_gpus": 8, "batch_size": 32}
+    brief = {"batch_latency_s": 2.0}
+    columns, _ = power.read(folder(tmp_path, IMAGE, eight, {**IMAGE, **brief}, {**eight, **brief}))
+    one, many, one_brief, many_brief = np.exp(told(columns).base)
+    assert many < one
+    assert many_brief < many
+    assert one_brief == pytest.approx(one)
+
+
+def test_a_brief_step_of_a_language_model_waits_for_its_host(tmp_path: Path) -> None:
+    columns, _ = power.read(folder(tmp_path, LLM))
+    terms, _ = power._language(columns, Specs.of(columns["device"], {"card": CARD}))
+    assert terms["pauses"] == pytest.approx(0.05)  # of 20 ms
+    assert terms["pauses together"] == pytest.approx(0.05)  # two devices
+    assert power.LANGUAGE["pauses"] < 0
+    assert set(terms) == set(power.LANGUAGE)
+
+
+def served(count: int) -> list[dict[str, Any]]:
+    """Rows of three models under random loads."""
     rng = np.random.default_rng(0)
-    rows = [
+    return [
         {
             **LLM,
             "model_id": str(rng.choice(["Qwen/Qwen3-14B", "openai/gpt-oss-20b", "Qwen/Qwen3-30B-A3B"])),
@@ -136,14 +156,32 @@ def test_shares_are_found_again_in_rows_made_of_them(tmp_path: Path) -> None:
             "output_throughput_tokens_per_sec": float(rng.uniform(100, 4000)),
             "weight_precision": str(rng.choice(["bfloat16", "fp8"])),
         }
-        for _ in range(150)
+        for _ in range(count)
     ]
-    columns, _ = power.read(folder(tmp_path, *rows))
+
+
+def drawn(columns: Columns) -> Columns:
+    """The rows inside of the bounds of a share, with the power that the suite's own shares give them."""
     made = told(columns).base
     kept = (made > np.log(power.LEAST * 700) + 0.01) & (made < np.log(700) - 0.01)
-    columns = {name: values[kept] for name, values in columns.items()}
-    columns["value"] = np.exp(made[kept])
+    return {**{name: values[kept] for name, values in columns.items()}, "value": np.exp(made[kept])}
+
+
+def test_shares_are_found_again_in_rows_made_of_them(tmp_path: Path) -> None:
+    columns = drawn(power.read(folder(tmp_path, *served(150)))[0])
     specs = Specs.of(columns["device"], {"card": CARD})
     found = power.fit_constants(columns, specs)
-    assert power.describe(columns, specs, found).base == pytest.approx(made[kept], abs=0.01)
+    assert list(found) == ["llm"]
+    assert power.describe(columns, specs, found).base == pytest.approx(np.log(columns["value"]), abs=0.01)
     assert power.fit_constants({name: values[:20] for name, values in columns.items()}, specs.take(np.arange(20))) == {}
+
+
+def test_a_model_of_its_own_level_does_not_bend_the_shares(tmp_path: Path) -> None:
+    columns = drawn(power.read(folder(tmp_path, *served(150)))[0])
+    models = columns["family"].astype(str)
+    level = {model: 70.0 * at for at, model in enumerate(np.unique(models), start=-1)}
+    columns["value"] = columns["value"] + np.array([level[model] for model in models])
+    specs = Specs.of(columns["device"], {"card": CARD})
+    off = columns["value"] - np.exp(power.describe(columns, specs, power.fit_constants(columns, specs)).base)
+    for model in level:
+        assert np.std(off[models == model]) < 5
