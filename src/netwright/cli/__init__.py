@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 from netwright import __version__
 from netwright.core.error import UserError, did_you_mean
 
-VERBS = ("train", "compress", "export", "bench", "predict", "study", "data", "hardware", "runs", "doctor")
+VERBS = ("train", "multilevel", "compress", "export", "bench", "predict", "study", "data", "hardware", "runs", "doctor")
 
 
 @dataclass(frozen=True)

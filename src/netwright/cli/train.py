@@ -89,7 +89,12 @@ def _trained_view(trained: Any) -> Any:
         row = plans.get(one.quantity)
         expected = span(row["low"], row["high"], row["unit"]) if row else ""
         table.add_row(words(one.quantity), str(one), expected, ("yes" if row["held"] else "no") if row else "")
-    return Group(table, f"Run: {trained.folder}", f"Next: netwright export {trained.folder} --format openvino")
+    from netwright.core.run import read_metrics
+    from netwright.train.multilevel import view
+
+    levels = view.told(read_metrics(trained.folder), trained.artifact.made_by)
+    lines = [f"Run: {trained.folder}", f"Next: netwright export {trained.folder} --format openvino"]
+    return Group(table, *([levels] if levels else []), *lines)
 
 
 def _found(found: Any) -> Answer:

@@ -2,10 +2,10 @@
 
     run.mirror(*mirrors(["mlflow", "tensorboard"], run.folder, {"train": {"epochs": 3}}))
 
-MLflow keeps its SQLite file `<runs>/mlflow.db` (`mlflow ui --backend-store-uri sqlite:///runs/mlflow.db`),
-TensorBoard its events in `<run>/tensorboard`. The run's folder stays the truth: what a kill kept from a
-mirror is taken from metrics.jsonl when the run goes on. A mirror that fails says so once and never stops
-the work. Nothing goes over a network.
+MLflow keeps its SQLite file `<runs>/mlflow.db` (`mlflow ui --backend-store-uri sqlite:///runs/mlflow.db`) and the
+run's plots in `<runs>/mlflow`, TensorBoard its events in `<run>/tensorboard`. The run's folder stays the truth:
+what a kill kept from a mirror is taken from metrics.jsonl when the run goes on. A mirror that fails says so once
+and never stops the work. Nothing goes over a network.
 """
 
 from __future__ import annotations
@@ -99,11 +99,13 @@ class _MLflow:
         from mlflow.tracking import MlflowClient
 
         runs = folder.resolve().parent
+        self._plots = folder / "plots"
         self._client = MlflowClient(f"sqlite:///{runs / 'mlflow.db'}")
         self._waiting: list[Any] = []
         self._flushed = time.monotonic()
         known = self._client.get_experiment_by_name("netwright")
-        experiment = known.experiment_id if known else self._client.create_experiment("netwright", runs.as_uri())
+        place = (runs / "mlflow").as_uri()
+        experiment = known.experiment_id if known else self._client.create_experiment("netwright", place)
         found = self._client.search_runs([experiment], f"tags.`netwright.run` = '{folder.name}'", max_results=1)
         self._logged: set[tuple[str, int]] = set()
         if found:
@@ -129,6 +131,8 @@ class _MLflow:
 
     def close(self, status: str) -> None:
         self._flush()
+        for plot in sorted(self._plots.glob("*.svg")):
+            self._client.log_artifact(self._id, str(plot), "plots")
         self._client.set_terminated(self._id, status)
 
     def _flush(self) -> None:

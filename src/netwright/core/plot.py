@@ -35,6 +35,7 @@ from netwright.core.figure import (
     ticks,
 )
 from netwright.core.measurement import QUANTITIES, Measurement, readable, words
+from netwright.core.stats import running_mean
 
 __all__ = ["Dot", "Point", "bars", "curves", "front", "grid", "plan", "range_test", "roofline", "save_png", "svg_text"]
 
@@ -299,12 +300,8 @@ def _curve(
 
 
 def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over a window of a 25th of the series about each point, cut at the ends; it does not lag."""
-    at, half = np.arange(len(values)), max(1, len(values) // 50)
-    start, stop = np.maximum(at - half, 0), np.minimum(at + half + 1, len(values))
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    means: NDArray[np.float64] = (total[stop] - total[start]) / (stop - start)
-    return means
+    """Mean over a window of a 25th of the series about each point."""
+    return running_mean(values, max(1, len(values) // 50))
 
 
 def _cross(axis: Any, point: Point, x: str, y: str) -> None:

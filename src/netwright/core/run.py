@@ -152,13 +152,8 @@ class Run:
             mirror.log(step, {k: v for k, v in row.items() if k != "step" and v is not None})
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All rows of metrics.jsonl; a last line that a kill cut short is left out."""
-        path = self.folder / "metrics.jsonl"
-        rows = []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-            with contextlib.suppress(ValueError):
-                rows.append(json.loads(line))
-        return rows
+        """All rows of metrics.jsonl."""
+        return read_metrics(self.folder)
 
     def rewind(self, step: int) -> None:
         """Forget metrics after `step`: a resumed run writes them again."""
@@ -290,6 +285,16 @@ def environment() -> dict[str, Any]:
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "command": ["netwright", *sys.argv[1:]],
     }
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """All rows of a run's metrics.jsonl; a last line that a kill cut short is left out."""
+    path = folder / "metrics.jsonl"
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        with contextlib.suppress(ValueError):
+            rows.append(json.loads(line))
+    return rows
 
 
 def state(folder: Path) -> dict[str, Any]:

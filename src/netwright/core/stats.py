@@ -138,3 +138,12 @@ def _observations(values: ArrayLike) -> Floats:
     if x.ndim != 1 or len(x) == 0 or not np.isfinite(x).all():
         raise ValueError(f"need one or more finite observations in one dimension, not shape {x.shape}")
     return x
+
+
+def running_mean(values: NDArray[np.float64], half: int) -> NDArray[np.float64]:
+    """Mean over `half` values on either side of each and itself, cut at the ends; it does not lag."""
+    at = np.arange(len(values))
+    start, stop = np.maximum(at - half, 0), np.minimum(at + half + 1, len(values))
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    means: NDArray[np.float64] = (total[stop] - total[start]) / (stop - start)
+    return means

@@ -6,7 +6,6 @@ stage: what it shows was measured or predicted before.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,22 @@ from markupsafe import Markup
 from netwright.core import artifact, page, plot
 from netwright.core.measurement import Measurement, readable, span, words
 from netwright.core.recipe import Recipe, plain
-from netwright.core.run import environment
+from netwright.core.run import environment, read_metrics
 from netwright.export import verify
 from netwright.hardware import detect
 from netwright.study import verdict
 from netwright.study.pareto import Candidate, front, undecided
+from netwright.train.multilevel import view
 from netwright.train.training import Trained
 
 HTML, MARKDOWN, JSON = "report.html", "report.md", "report.json"
+LEVELS = {
+    "work": "Work against loss",
+    "hierarchy": "Levels, and which units merged",
+    "feature_maps": "Feature maps",
+    "attention": "Attention",
+}
+"""Pictures that a multilevel training leaves, and what they are called."""
 COLUMNS = ("accuracy", "accuracy_change", "latency", "latency_p99", "throughput", "peak_memory", "size", "energy")
 """Figures of the table of candidates, in their order; one that nobody measured is left out."""
 
@@ -54,6 +61,7 @@ def summarize(
             "run": trained.folder.name,
             "measurements": plain(trained.measurements),
             "plan": plain(trained.plan),
+            "levels": _levels(trained),
         },
         "machine": {"name": machine.cpu, "cores": machine.threads, "isa": list(machine.isa)},
         "conditions": _conditions(candidates),
@@ -81,6 +89,7 @@ def write(
     templates.filters.update(title=title, value=value, interval=interval, share=share, cell=cell, readable=readable)
     known = [c for c in COLUMNS if any(c in row["figures"] for row in summary["candidates"])]
     about = {"s": summary, "columns": known, "devices": by_device(summary["predictions"])}
+    about["levels"] = {name: heading for name, heading in LEVELS.items() if name in figures}
     plots = {name: Markup(svg) for name, svg in figures.items()}
     _text(folder / HTML, templates.get_template("report.html").render(**about, plots=plots))
     _text(folder / MARKDOWN, templates.get_template("report.md").render(**about))
@@ -99,12 +108,22 @@ def _figures(
     if nearest:
         here = {f"here: {c.label}": c.figures["latency"] for c in candidates if c.label in summary["front"]}
         figures["devices"] = plot.svg_text(plot.bars({**here, **nearest}), "latency here, and predicted elsewhere")
-    rows = _metrics(trained.folder)
+    rows = read_metrics(trained.folder)
     if rows:
         figures["training"] = plot.svg_text(plot.curves(rows), "training curves")
+    figures |= {name: path.read_text(encoding="utf-8") for name in LEVELS if (path := _plot(trained, name)).is_file()}
     planned = [Measurement(**row) for row in artifact.read_json(trained.folder / "plan.json")]
     figures["plan"] = plot.svg_text(plot.plan(planned, trained.measurements), "plan against actual")
     return figures
+
+
+def _levels(trained: Trained) -> str:
+    """What the levels of a multilevel training did, in a sentence; empty for any other."""
+    return view.told(read_metrics(trained.folder), trained.artifact.made_by)
+
+
+def _plot(trained: Trained, name: str) -> Path:
+    return trained.folder / "plots" / f"{name}.svg"
 
 
 def _soonest(predictions: Sequence[Mapping[str, Any]]) -> dict[str, Measurement]:
@@ -163,11 +182,6 @@ def _conditions(candidates: Sequence[Candidate]) -> dict[str, Any]:
     largest = candidates[0].figures["throughput"].conditions if "throughput" in candidates[0].figures else seen
     load = {name: seen.get(name) for name in ("load_before", "load_after")}
     return {"threads": seen.get("threads"), "batch": seen.get("batch"), "largest_batch": largest.get("batch"), **load}
-
-
-def _metrics(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
 
 def title(quantity: str) -> str:

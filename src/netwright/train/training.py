@@ -129,6 +129,10 @@ def _train(recipe: Recipe, task: Task, model: nn.Module, run: Run, team: Team) -
     loop.draw_curves(run)
     model = network(recipe, task)  # the trained one may be spread over processes and devices
     model.load_state_dict(fitted.weights)
+    if config.multilevel.schedule != "single":
+        from netwright.train.multilevel import view
+
+        view.after_training(model, task, config.multilevel, run.folder, run.metrics())
     seen = _tested(model, task)
     made = artifact.create(
         run.folder / "artifact",
