@@ -75,17 +75,7 @@ class Multilevel(Training):
         schedule = table.resolve(SCHEDULES, settings.schedule, "train.multilevel.schedule", "netwright.schedules")
         super().__init__(model, task, config, team)
         self.views = [views.View(*settings.at(level)[1:], inputs=task.inputs) for level in range(settings.levels)]
-        example = views.longest(task)
-        divisors = sorted({settings.at(level)[0] for level in range(settings.levels)})
-        on_device = {name: x.to(team.device) for name, x in example.items()}
-        self.hierarchy = Hierarchy.build(
-            self.model, on_device, len(divisors), settings.matching, settings.similarity, only=settings.kinds
-        )
-        self._agree_on_matching()
-        first = Width(self.model, self.wrapped, self.optimizer, self.average)
-        self.widths = [first, *(self._width(level.model) for level in self.hierarchy.levels[1:])]
-        self.which = [divisors.index(settings.at(level)[0]) for level in range(settings.levels)]
-        self.plan = Plan(self._costs(views.longest(task)), self.total_work)
+        self._build(views.longest(task))
         self.schedule = schedule
         self.total_steps = sum(self.tally().values())
         self.guard = Guard(settings.tolerance, settings.trust)
@@ -94,6 +84,20 @@ class Multilevel(Training):
         self._rows: list[tuple[int, dict[str, float]]] = []
         self._since = 0
         self._start()
+
+    def _build(self, example: Mapping[str, Tensor]) -> None:
+        """The levels: their networks, which level has which, and what a step on each costs."""
+        settings = self.settings
+        divisors = sorted({settings.at(level)[0] for level in range(settings.levels)})
+        on_device = {name: x.to(self.team.device) for name, x in example.items()}
+        self.hierarchy = Hierarchy.build(
+            self.model, on_device, len(divisors), settings.matching, settings.similarity, only=settings.kinds
+        )
+        self._agree_on_matching()
+        first = Width(self.model, self.wrapped, self.optimizer, self.average)
+        self.widths = [first, *(self._width(level.model) for level in self.hierarchy.levels[1:])]
+        self.which = [divisors.index(settings.at(level)[0]) for level in range(settings.levels)]
+        self.plan = Plan(self._costs(example), self.total_work)
 
     # what the loop asks for
 
