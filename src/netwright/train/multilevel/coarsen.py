@@ -10,7 +10,6 @@ survive. Does not know how the units were matched.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from netwright.core.error import UserError
 from netwright.train.multilevel.attributes import Outcome, settle
-from netwright.train.multilevel.exact import Example, Probe
+from netwright.train.multilevel.exact import Example, Probe, duplicate
 from netwright.train.multilevel.transfer import Transfer
 
 Factory = Callable[[Mapping[str, int]], nn.Module]
@@ -87,7 +86,7 @@ def shrunk(model: nn.Module, transfer: Transfer) -> nn.Module:
             small = _like(transfer.restrict(name, value.detach()), value)
             is_parameter = isinstance(value, nn.Parameter)
             memo[id(value)] = nn.Parameter(small, value.requires_grad) if is_parameter else small
-    coarse = copy.deepcopy(model, memo)
+    coarse = duplicate(model, memo)
     for name, module in coarse.named_modules():
         _resize(name, module, model.get_submodule(name), transfer)
     for space in transfer.coupling.spaces:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from netwright.core.error import UserError
 from netwright.train.multilevel.transfer import Transfer
 
 Example = Tensor | tuple[Any, ...] | Mapping[str, Any]
@@ -58,6 +59,17 @@ def quiet(model: nn.Module) -> Iterator[None]:
         yield
 
 
+def duplicate(model: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:
+    """A deep copy, with what `memo` has in the place of tensors (by id)."""
+    try:
+        return copy.deepcopy(model, memo)
+    except Exception as trouble:
+        why = f"{type(model).__name__} ({type(trouble).__name__}: {str(trouble).splitlines()[0][:200]})"
+        raise UserError(
+            "model", why, "a module that copy.deepcopy can copy", "keep no computed tensors in its attributes"
+        ) from trouble
+
+
 class Probe:
     """A fine network with prolonged weights, its answer kept, to hold coarse ones against.
 
@@ -66,7 +78,7 @@ class Probe:
 
     def __init__(self, fine: nn.Module, transfer: Transfer, example: Example, seed: int = 0) -> None:
         self.transfer, self.example = transfer, example
-        model = copy.deepcopy(fine).eval()
+        model = duplicate(fine).eval()
         for dtype in (torch.float64, torch.float32):
             self.dtype = dtype
             try:
@@ -87,7 +99,7 @@ class Probe:
 
     def ready(self, coarse: nn.Module) -> nn.Module:
         """A copy of a coarse network with the probe's weights."""
-        model = copy.deepcopy(coarse).to(self.dtype).eval()
+        model = duplicate(coarse).to(self.dtype).eval()
         with torch.no_grad():
             for name, value in [*model.named_parameters(), *model.named_buffers()]:
                 value.copy_(self.values[name])

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -123,6 +123,11 @@ class Hierarchy:
         if empty; no space is made smaller than `min_size`; `factory` builds a network from space -> size where the
         smaller copy of a model cannot be found by itself.
         """
+        for setting, value, table in (("matching", matching, Matching), ("similarity", similarity, By)):
+            if value not in get_args(table):
+                raise UserError(setting, value, f"one of {', '.join(get_args(table))}", f"set {setting}=")
+        if levels < 1:
+            raise UserError("levels", levels, "1 or more; 1 is the network alone", "levels=2")
         if spaces is None:
             from netwright.train.multilevel.coupling import trace
 
@@ -131,10 +136,10 @@ class Hierarchy:
             coupling = spaces if isinstance(spaces, Coupling) else written(model, spaces)
         found = cls([Level(model, coupling)], matching, similarity, example_inputs)
         for _ in range(levels - 1):
-            found._add(only, min_size, factory)
+            found._add(only, min_size, factory, stated=spaces is not None)
         return found
 
-    def _add(self, only: Sequence[Kind], min_size: int, factory: Factory | None) -> None:
+    def _add(self, only: Sequence[Kind], min_size: int, factory: Factory | None, stated: bool) -> None:
         fine = self.levels[-1]
         limited = (_limited(fine.model, space, only, min_size) for space in fine.coupling.spaces)
         fine.coupling = replace(fine.coupling, spaces=tuple(limited))
@@ -148,9 +153,9 @@ class Hierarchy:
         try:
             coarse = attempt(fine.coupling.free)
         except UnbuiltError as trouble:
-            if factory:
+            if factory or stated:
                 raise
-            coarse = self._salvaged(fine, attempt, trouble)
+            coarse = _salvaged(fine, attempt, trouble)
         assert fine.transfer is not None
         self.levels.append(Level(coarse, coarser(fine.coupling, fine.transfer.aggregations)))
 
@@ -163,23 +168,6 @@ class Hierarchy:
             "levels", len(self.levels) + 1, f"at most {len(self.levels)}, nothing is left to coarsen ({why})",
             "ask for fewer levels, or state the spaces with spaces=",
         )  # fmt: skip
-
-    def _salvaged(self, fine: Level, attempt: Callable[[Sequence[Space]], nn.Module], first: UnbuiltError) -> nn.Module:
-        """The network built without those spaces that stand in the way; they are frozen with the reason."""
-        trouble = first
-        while True:
-            guilty = _guilty(fine, trouble)
-            if not guilty:
-                raise first
-            why = f"not merged, as {trouble.why}"
-            frozen = (replace(s, frozen=why) if s.name in guilty else s for s in fine.coupling.spaces)
-            fine.coupling = replace(fine.coupling, spaces=tuple(frozen))
-            if not fine.coupling.free:
-                raise first
-            try:
-                return attempt(fine.coupling.free)
-            except UnbuiltError as again:
-                trouble = again
 
     def _match(self, level: Level) -> dict[str, Aggregation]:
         """The units of each free space of a level that are merged, by its weights or activations now."""
@@ -285,28 +273,82 @@ def _limited(model: nn.Module, space: Space, only: Sequence[Kind], min_size: int
         why = f"{space.size} units cannot be halved (at least {max(1, min_size)} stay)"
     elif even and group % 2:
         why = f"{group} units, an odd number, have no equal pairs, which a normalization over them needs"
-    elif even and group == 2 and space.kind == "stream":
+    elif even and group == 2 and space.kind == "stream" and space.groups == 1:
         why = "normalized over 2 units: over one it would be constant"
     elif own:
         why = f"{own[0]} reads an embedding's weight and is not a plain nn.Linear"
     return replace(space, frozen=space.frozen or why)
 
 
+Attempt = Callable[[Sequence[Space]], nn.Module]
+"""Spaces that are merged -> the coarse network; raises UnbuiltError."""
+
+
+def _salvaged(level: Level, attempt: Attempt, first: UnbuiltError) -> nn.Module:
+    """The network built without those spaces that stand in the way; they are frozen with the reason."""
+    trouble, before = first, level.coupling
+    while guilty := _guilty(level, trouble):
+        _freeze(level, dict.fromkeys(guilty, trouble.why))
+        if not level.coupling.free:
+            break
+        try:
+            return attempt(level.coupling.free)
+        except UnbuiltError as again:
+            trouble = again
+    level.coupling = before
+    reasons: dict[str, str] = {}
+    kept = _buildable(level.coupling.free, attempt, reasons)
+    if not kept:
+        raise first
+    _freeze(level, reasons)
+    return attempt(kept)
+
+
+def _freeze(level: Level, reasons: Mapping[str, str]) -> None:
+    frozen = (
+        replace(space, frozen=f"not merged, as {reasons[space.name]}") if space.name in reasons else space
+        for space in level.coupling.spaces
+    )
+    level.coupling = replace(level.coupling, spaces=tuple(frozen))
+
+
+def _buildable(spaces: Sequence[Space], attempt: Attempt, reasons: dict[str, str]) -> Sequence[Space]:
+    """Spaces that can be merged together, found by halving the others; why each of the rest was left out."""
+    if not spaces:
+        return ()
+    try:
+        attempt(spaces)
+        return spaces
+    except UnbuiltError as trouble:
+        if len(spaces) == 1:
+            reasons[spaces[0].name] = trouble.why
+            return ()
+        half = len(spaces) // 2
+        one, two = _buildable(spaces[:half], attempt, reasons), _buildable(spaces[half:], attempt, reasons)
+        both = [*one, *two]
+        if not one or not two:
+            return both
+        try:
+            attempt(both)
+            return both
+        except UnbuiltError as apart:
+            best, rest = (one, two) if len(one) >= len(two) else (two, one)
+            reasons.update({space.name: apart.why for space in rest})
+            return best
+
+
 def _guilty(level: Level, trouble: UnbuiltError) -> set[str]:
     """Free spaces of the module that broke and of others of its class: the heads first, if there are any."""
-    if trouble.module is None:
-        return set()
-    name = trouble.module
-    while True:
+    name = trouble.module or ""
+    while name:
         kind = type(level.model.get_submodule(name))
         prefixes = [other + "." for other, module in level.model.named_modules() if type(module) is kind and other]
         touching = [
             space for space in level.coupling.free
-            if any(axis.tensor.startswith(prefix) for axis in space.axes for prefix in prefixes) or not name
+            if any(axis.tensor.startswith(prefix) for axis in space.axes for prefix in prefixes)
         ]  # fmt: skip
         if touching:
             heads = {space.name for space in touching if space.kind == "head"}
             return heads or {space.name for space in touching}
-        if not name:
-            return set()
         name = name.rpartition(".")[0]
+    return set()

@@ -185,6 +185,59 @@ def test_heads_that_a_module_cannot_do_without_are_kept_with_a_reason():
     assert found.levels[2].model.layers[1].linear1.out_features == 8
 
 
+class Written(nn.Module):
+    """One of its three widths stands in the code."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.three, self.four = (nn.Linear(*io) for io in ((3, 8), (8, 12), (12, 16), (16, 2)))
+
+    def forward(self, x):
+        x = torch.tanh(self.two(torch.tanh(self.one(x)))).reshape(-1, 12)
+        return self.four(torch.tanh(self.three(x)))
+
+
+def test_a_width_that_stands_in_the_code_is_kept_and_the_others_are_merged():
+    torch.manual_seed(0)
+    found = Hierarchy.build(Written(), torch.randn(5, 3), levels=2)
+    assert [row.sizes for row in found.rows()][:3] == [(8, 4), (12, 12), (16, 8)]
+    assert "not merged, as" in found.rows()[1].frozen
+    assert found.check().worst < 1e-12
+    found.restrict(0)
+    found.prolong(1)
+
+
+def test_a_mistake_of_tracing_is_noticed_and_left_out(monkeypatch):
+    from netwright.train.multilevel import coupling
+
+    correct = built(spaces=None).levels[0].coupling
+    first, second, *rest = correct.spaces
+    wrong = Space(first.name, first.size, first.kind, tuple(axis for axis in first.axes if axis.role == "producer"))
+    monkeypatch.setattr(coupling, "trace", lambda model, example: Coupling((wrong, second, *rest)))
+    found = built(spaces=None)
+    assert [row.sizes for row in found.rows()][:2] == [(32, 32), (16, 8)]
+    assert "differs by" in found.check().frozen[first.name] or "cannot run" in found.check().frozen[first.name]
+    assert found.check().worst < 1e-12
+    with pytest.raises(UserError, match="give factory="):
+        built(spaces=Coupling((wrong, second, *rest)))
+
+
+def test_a_network_that_cannot_be_copied_is_refused():
+    model = mlp()
+    model.last = model(torch.randn(4, 10))  # a computed tensor, which has a graph
+    with pytest.raises(UserError, match="model = 'Sequential .*a module that copy.deepcopy can copy"):
+        built(model)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"matching": "best"}, "matching"), ({"similarity": "l2"}, "similarity"), ({"levels": 0}, "1 or more")],
+)
+def test_settings_that_do_not_exist(settings, message):
+    with pytest.raises(UserError, match=message):
+        built(**settings)
+
+
 class Classifier(nn.Module):
     """torch's own encoder between an embedding and a head, so that its stream is free."""
 
