@@ -75,7 +75,8 @@ def main(args: argparse.Namespace) -> Answer:
             raise UserError("--only", kind, did_you_mean(kind, KINDS), "--only channel")
     if args.levels is not None and not 2 <= args.levels <= 12:
         raise UserError("--levels", args.levels, "a whole number from 2 to 12", "--levels 2")
-    folder = args.output or Path("multilevel") / (re.sub(r"[^A-Za-z0-9_.-]+", "-", args.target).strip("-.") or "model")
+    name = args.target if ":" in args.target else Path(args.target).resolve().stem
+    folder = args.output or Path("multilevel") / (re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "model")
     if folder.exists() and not folder.is_dir():
         raise UserError("--output", str(folder), "a folder", "--output FOLDER")
     if args.dry_run:

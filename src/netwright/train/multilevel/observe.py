@@ -3,9 +3,9 @@
     layers = feature_maps(hierarchy, example)      # of levels 0 and 1, merged channels together
     layers = attention(hierarchy, example)
 
-Both watch an ordinary forward pass: feature maps by hooks on modules, attention by what is asked of
-`scaled_dot_product_attention`, or by the softmax of a network that writes its attention out. The coarse network
-computes with whatever weights it holds. Does not know how a figure looks.
+Both watch an ordinary forward pass: feature maps by hooks on modules, attention by the softmax inside it, whether the
+network asks torch for attention or writes it out. The coarse network computes with whatever weights it holds. Does not
+know how a figure looks.
 
 Shape legend: H heads, T queries, S keys, E width of a head, N units, C channels.
 """
@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from netwright.core.levels import Layer, Tile
 from netwright.train.multilevel.exact import Example, call
@@ -173,56 +174,39 @@ def _patterns(model: nn.Module, example: Example) -> list[Tensor]:
     """Attention weights of the first example, (H, T, S), a tensor for each time attention was asked for."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one operator, which shows nothing of what is in it
+    watched = _Softmax(_batch(example))
     try:
-        watched = _Attention()
-        with watched:
+        with sdpa_kernel(SDPBackend.MATH), watched:
             _run(model, example)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
     return watched.seen
 
 
-class _Attention(TorchFunctionMode):
-    """Computes the weights of every scaled dot product attention that passes, besides its answer."""
+def _batch(example: Example) -> int:
+    first = next(iter(example.values())) if isinstance(example, Mapping) else example
+    first = first[0] if isinstance(first, tuple) else first
+    return int(first.shape[0]) if isinstance(first, Tensor) and first.dim() else 1
 
-    def __init__(self) -> None:
-        super().__init__()
+
+class _Softmax(TorchDispatchMode):
+    """Keeps what softmax answers with queries and keys as its last axes, whoever asked for it.
+
+    Scaled dot product attention computed the plain way goes through it too, with its mask and its scale.
+    """
+
+    def __init__(self, batch: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.batch = batch
         self.seen: list[Tensor] = []
-        self.inside = False
 
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if self.inside:
-            return function(*args, **kwargs)
-        if function is nn.functional.scaled_dot_product_attention:
-            self._keep(_weights(*args, **kwargs))
-            self.inside = True
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self.inside = False
-        answer = function(*args, **kwargs)
-        if function in (torch.softmax, nn.functional.softmax, Tensor.softmax) and answer.dim() in (3, 4):
-            self._keep(answer if answer.dim() == 4 else answer[None])
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        answer = function(*args, **(kwargs or {}))
+        if function in _SOFTMAX and answer.dim() in (3, 4) and min(answer.shape[-2:]) > 1:
+            # of (B * H, T, S) the first H
+            first = answer[0] if answer.dim() == 4 else answer[: len(answer) // self.batch]
+            self.seen.append(torch.nan_to_num(first.detach().float()).cpu().clone())
         return answer
 
-    def _keep(self, weights_BHTS: Tensor) -> None:
-        first = weights_BHTS[0] if weights_BHTS.dim() == 4 else weights_BHTS
-        if first.dim() == 3 and min(first.shape[1:]) > 1:
-            self.seen.append(first.detach().float().cpu())
 
-
-def _weights(
-    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
-    is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
-) -> Tensor:  # fmt: skip
-    """The softmax inside scaled dot product attention, which torch computes without keeping it."""
-    if enable_gqa:
-        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
-    scores = query.float() @ key.float().transpose(-2, -1) * (scale or query.shape[-1] ** -0.5)
-    if is_causal:
-        ahead = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-        scores = scores.masked_fill(ahead, -torch.inf)
-    if attn_mask is not None:
-        scores = scores.masked_fill(~attn_mask, -torch.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
-    return torch.nan_to_num(scores.softmax(-1))
+_SOFTMAX = {torch.ops.aten._softmax.default, torch.ops.aten._safe_softmax.default}

@@ -13,23 +13,23 @@ import copy
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from netwright.core.error import UserError
+from netwright.core.run import console
 from netwright.data.tasks import Task
 from netwright.models import facts
 from netwright.train.multilevel.exact import Example, call
 from netwright.train.multilevel.hierarchy import Hierarchy
 from netwright.train.multilevel.schedules import Config
+from netwright.train.multilevel.views import longest
 
 MOST = 50_000_000
 """Parameters up to which pictures are drawn after a training: a larger network's matching takes more than seconds."""
-WIDE = 256
-"""Examples of the longest side that feature maps and attention are computed on at most."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _row(hierarchy: Hierarchy, name: str) -> Row:
 
 
 def _alike(rows: Sequence[Row]) -> list[Row]:
-    """Rows whose names differ by numbers only, with the same sizes, as one: "blocks.0.up … blocks.11.up"."""
+    """Rows whose names differ by numbers only, with the same sizes, as one: "blocks.0–11.up"."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault((_pattern(row.name), row.kind, row.sizes, row.frozen), []).append(row)
@@ -128,14 +128,22 @@ def _joined(rows: Sequence[Row]) -> Row:
     known = [[value for value in column if value is not None] for column in columns]
     means = tuple(sum(values) / len(values) if values else None for values in known)
     names = list(dict.fromkeys(re.sub(r" \(\d+\)$", "", row.name) for row in rows))
-    name = ", ".join(names) if len(names) < 3 else f"{names[0]} … {_end(names[-1])}"
     first = rows[0]
-    return Row(name, first.kind, first.sizes, means, first.frozen, tuple(row.name for row in rows))
+    return Row(_ranged(names), first.kind, first.sizes, means, first.frozen, tuple(row.name for row in rows))
 
 
-def _end(name: str) -> str:
-    """The last of alike names without what says its kind."""
-    return name.rpartition(": ")[2]
+def _ranged(names: Sequence[str]) -> str:
+    """Alike names as one: "blocks.0–11.up" where one number runs, "groups.0.1 … groups.2.4" else."""
+    if len(names) == 1:
+        return names[0]
+    parts = [re.split(r"(\d+)", name) for name in names]
+    differ = [at for at, column in enumerate(zip(*parts, strict=False)) if len(set(column)) > 1]
+    if len(differ) == 1 and len({len(part) for part in parts}) == 1:
+        numbers = [int(part[differ[0]]) for part in parts]
+        runs = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        told = f"{numbers[0]}–{numbers[-1]}" if runs and len(numbers) > 2 else ",".join(map(str, numbers))
+        return "".join([*parts[0][: differ[0]], told, *parts[0][differ[0] + 1 :]])
+    return f"{names[0]} … {names[-1].rpartition(': ')[2]}"
 
 
 # pictures
@@ -223,22 +231,25 @@ def after_training(
 ) -> list[Path]:
     """Write a multilevel training's pictures into its folder's plots/: work.svg, and those of the trained network.
 
-    The hierarchy is that of the trained weights, matched anew. Nothing is raised: what cannot be drawn is left out.
+    The hierarchy is that of the trained weights, matched anew. What cannot be drawn is told and left out: a training
+    that has ended does not fail for its pictures.
     """
-    from netwright.core import levels as figures
-    from netwright.train.multilevel.views import longest
-
     plots = folder / "plots"
+    paths: list[Path] = []
     try:
-        paths = [save(figures.work({config.schedule: rows}), plots / "work.svg")]
-        if max(config.width) == 1 or facts.parameters(model) > MOST:
-            return paths
-        hierarchy = Hierarchy.build(
-            model, longest(task), len(set(config.width)), config.matching, config.similarity, only=config.kinds
-        )
-        return [*paths, *draw(hierarchy, plots, task.example(1))]
-    except UserError:
-        return []
+        from netwright.core import levels as figures
+
+        paths.append(save(figures.work({config.schedule: rows}), plots / "work.svg"))
+        if max(config.width) > 1 and facts.parameters(model) <= MOST:
+            widths = len(set(config.width))
+            hierarchy = Hierarchy.build(
+                model, longest(task), widths, config.matching, config.similarity, only=config.kinds
+            )
+            paths += draw(hierarchy, plots, task.example(1))
+    except Exception as fault:
+        if find_spec("matplotlib"):  # without it there are no pictures at all, which is said elsewhere
+            console.print(f"A picture of the levels is missing ({fault}).", highlight=False, markup=False)
+    return paths
 
 
 def shares(rows: Sequence[Mapping[str, Any]]) -> dict[int, float]:
