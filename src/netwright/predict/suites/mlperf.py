@@ -181,7 +181,7 @@ def parts(work: Texts, specs: Specs) -> tuple[Floats, Floats, Floats]:
 
 
 PACKED = ("Qualcomm",)
-"""Whose results have short sequences packed into one of full length: github.com/krai/ck-qaic, packed-bert-qaic-loadgen."""
+"""Whose results have short sequences packed into long ones: github.com/krai/ck-qaic, packed-bert-qaic-loadgen."""
 
 
 def fixed_shapes(specs: Specs) -> NDArray[np.bool_]:

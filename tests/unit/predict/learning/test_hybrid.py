@@ -68,6 +68,21 @@ def test_what_is_unlike_the_rows_learned_from_is_flagged(fitted):
     assert "manufacturer" in strange.why[0]
 
 
+def test_of_a_manufacturer_with_hardly_a_row_only_the_device_itself_is_known():
+    foreign = {name: device(name, "F", manufacturer="Other") for name in ("f1", "f2")}
+    made, few = columns(400, names=("a1", "b1", "c1")), columns(2, names=("a2",), seed=5)
+    few["device"][:] = "f1"
+    both = {name: np.concatenate([made[name], few[name]]) for name in made}
+    fitted = hybrid.fit(suite, both, {**DEVICES, **foreign}, quick=True)
+    assert fitted.manufacturers == ("Maker",)
+    one = {name: np.repeat(values, 2) for name, values in take(made, [0]).items()}
+    one["device"] = np.array(["f1", "f2"], dtype=object)
+    answer = fitted.predict(suite, one, foreign)
+    assert "manufacturer" not in answer.why[0]
+    assert "hardly a row of this manufacturer" in answer.why[1]
+    assert answer.high[1] / answer.low[1] > answer.high[0] / answer.low[0]
+
+
 def test_a_single_device_is_enough_to_fit_and_its_interval_admits_that_others_differ():
     made = columns(800, names=("a1",))
     fitted = hybrid.fit(suite, made, DEVICES, quick=True)
