@@ -71,9 +71,10 @@ class Band:
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """Units that were merged, and what they became: pictures (height, width) with the coarse one last."""
+    """Units that were merged, the similarity they had, and what they became, as pictures (height, width)."""
 
-    title: str
+    units: tuple[int, ...]
+    similarity: float | None
     fine: tuple[NDArray[np.float64], ...]
     coarse: NDArray[np.float64]
 
@@ -186,6 +187,10 @@ def _count(number: int) -> str:
     return f"{number:,}" if number < 10_000 else readable(number, "B").removesuffix("B").strip()
 
 
+def _hundredths(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
 def _letter(at: int) -> str:
     return chr(ord("A") + at)
 
@@ -248,8 +253,9 @@ def _band_title(axis: Any, band: Band, letter: str) -> None:
     times = f" ×{band.count}" if band.count > 2 else ""
     sizes = " → ".join(map(str, band.sizes))
     axis.set_title(textwrap.shorten(f"{letter}  {band.name}{times}", 52, placeholder="…"), fontsize=9.5, pad=18)
-    means = [f"{float(m.similarity.mean()):.2f}".replace("-", "−") for m in band.merges if m.similarity is not None]
+    means = [_hundredths(float(m.similarity.mean())) for m in band.merges if m.similarity is not None]
     said = f", mean similarity {' then '.join(means)}" if means else ""
+    said += " (line)" if len(means) > 1 and not _arcs(band) else ""
     axis.annotate(f"{sizes} {_plural(band.kind)}{said}", (0, 1), xycoords="axes fraction", xytext=(0, 5),
                   textcoords="offset points", fontsize=8.5, color=MUTED)  # fmt: skip
     axis.grid(visible=False)
@@ -327,7 +333,10 @@ def _column(axes: Sequence[Any], tile: Tile, ramp: Any) -> None:
         axis.imshow(image, cmap=ramp, vmin=low, vmax=max(high, low + 1e-9), interpolation="nearest")
         axis.spines[:].set_visible(True)
         axis.spines[:].set_color(INK if last else LINE)
-    axes[0].set_title(tile.title, fontsize=8, fontweight="normal", loc="center", pad=3, color=MUTED)
+    said = "" if tile.similarity is None else f"\n{_hundredths(tile.similarity)}"
+    axes[0].set_title(
+        "+".join(map(str, tile.units)) + said, fontsize=8, fontweight="normal", loc="center", pad=3, color=MUTED
+    )
 
 
 # work against loss

@@ -95,8 +95,8 @@ def _tiles(fine: Tensor, coarse: Tensor, merged: Aggregation) -> tuple[Tile, ...
         order = [order[round(at * (len(order) - 1) / (COLUMNS - 1))] for at in range(COLUMNS)]
     return tuple(
         Tile(
-            title="+".join(map(str, members[at]))
-            + ("" if merged.similarity is None else f"\n{float(value[at]):.2f}".replace("-", "−")),
+            units=tuple(members[at]),
+            similarity=None if merged.similarity is None else float(value[at]),
             fine=tuple(fine[unit].double().numpy() for unit in members[at]),
             coarse=coarse[at].double().numpy(),
         )
@@ -114,9 +114,15 @@ def _repeated(merged: Aggregation, times: int) -> Aggregation:
 
 
 def _cut(pattern_HTS: Tensor) -> Tensor:
-    """The part that any query heeds, and at most so many tokens."""
-    used = int((pattern_HTS.amax((0, 1)) > 0).nonzero().max()) + 1 if pattern_HTS.any() else pattern_HTS.shape[2]
-    return pattern_HTS[:, : min(used, TOKENS), : min(used, TOKENS)]
+    """The part that any query heeds, at most so many tokens, each query's greatest weight as 1.
+
+    The first queries of a causal network have few keys to share their weight among, and would outshine the rest.
+    """
+    heeded = (pattern_HTS.amax((0, 1)) > 0).nonzero()
+    used = min(int(heeded.max()) + 1, TOKENS) if len(heeded) else TOKENS  # what is padded is not heeded
+    queries = min(TOKENS, used if pattern_HTS.shape[1] == pattern_HTS.shape[2] else pattern_HTS.shape[1])
+    shown_HTS = pattern_HTS[:, :queries, :used]
+    return shown_HTS / shown_HTS.amax(2, keepdim=True).clamp(min=1e-12)
 
 
 # watching
