@@ -193,7 +193,7 @@ def fixed_shapes(specs: Specs) -> NDArray[np.bool_]:
 
 ENERGY = {3: 0.75, 4: 1.0, 5: 1.08, 7: 1.54, 8: 1.8, 10: 2.5, 12: 3.9}
 """nm of the process -> energy of an operation against 4 nm, chained from what foundries state of one process against
-the one before: TSMC 40 % less power at 10 than at 16 nm (12 nm is the same family), 40 % less at 7, 30 % less at 5 and
+the one before: TSMC 35 % less power at 10 than at 16 nm (12 nm is the same family), 40 % less at 7, 30 % less at 5 and
 again at 3; Samsung 40 % less at 10 than at 14 nm, then 15 % (10LPP) and 10 % (8LPP); for 4 nm 7 %, an assumption.
 With the root of the process in its place, T4 and Xavier NX, at 12 nm, were predicted 58 and 38 % too fast."""
 ENOUGH = 1.0
