@@ -502,3 +502,164 @@ class Conditional(Two):
         y = self.up(x)
         y = torch.where(y > 0, y, 0.1 * y.clamp(-1, 1)).masked_fill(y.isnan(), 0.0)
         return self.down(torch.maximum(y, y.new_zeros(y.shape)))
+
+
+@case({}, "torch.export")
+class SizeFromData(Two):
+    """The size of a tensor depends on its values."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.up(x)
+        return self.down(y)[y[:, 0] > 0]
+
+
+@case({})
+class OneWeightForAll(Two):
+    """A weight of one row is broadcast over the units before they are summed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Parameter(torch.randn(1, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.up(x)) @ self.down.expand(8, 3)
+
+
+@case({})
+class WeightAndShift(Two):
+    """The weight that reads has one added shift for all units."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.randn(3, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(torch.tanh(self.up(x)), self.down.weight + self.shift)
+
+
+@case({("unit", 8): 1})
+class WeightAndWeight(Two):
+    """Two weights that are added before they read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.more = nn.Parameter(torch.randn(3, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(torch.tanh(self.up(x)), self.down.weight + 2 * self.more)
+
+
+@case({})
+class SummedByOnes(Two):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.up(x)) @ torch.ones(8, 3)
+
+
+@case({}, "aten.native_dropout has no rule")
+class Dropped(Two):
+    """Dropout that does not heed eval mode: another mask for every copy."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(functional.dropout(self.up(x), 0.5, training=True))
+
+
+@case({("unit", 6): 1})
+class Outer(nn.Module):
+    """All products of two units: one space twice in the axis that reads them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(6, 6), nn.Linear(36, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.tanh(self.up(x))
+        return self.down((y[:, :, None] * y[:, None]).flatten(1))
+
+
+@case({("stream", 8): 1, ("head", 4): 2, ("unit", 12): 1}, example=lambda: (ids(2, 5), noise(2, 3, 6)))
+class Crossed(nn.Module):
+    """torch's attention with averaged weights, its own sizes for keys and values, and extra bias keys; post-norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.norm = nn.Embedding(20, 8), nn.LayerNorm(8)
+        self.own = nn.MultiheadAttention(8, 4, batch_first=True, add_bias_kv=True, add_zero_attn=True)
+        self.cross = nn.MultiheadAttention(8, 4, kdim=6, vdim=6, batch_first=True)
+        self.up, self.down, self.head = nn.Linear(8, 12), nn.Linear(12, 8), nn.Linear(8, 3)
+
+    def forward(self, ids: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.embed(ids)
+        y, weights = self.own(x, x, x)
+        x = self.norm(x + y)
+        x = x + self.cross(x, context, context, need_weights=False)[0]
+        return self.head(x + self.down(self.up(x).relu())), weights
+
+
+@case({("head", 2): 1}, example=lambda: noise(2, 5, 6))
+class ComplexRotary(nn.Module):
+    """Rotary positions by complex numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.out, self.heads = nn.Linear(6, 48), nn.Linear(16, 2), 2
+        self.register_buffer("freq", torch.polar(torch.ones(5, 4), torch.randn(5, 4)), persistent=False)
+
+    def rotated(self, x: Tensor) -> Tensor:
+        pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous())
+        return torch.view_as_real(pairs * self.freq).flatten(-2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).chunk(3, -1)
+        q, k, v = (at.unflatten(-1, (self.heads, -1)).transpose(1, 2) for at in (q, k, v))
+        y = functional.scaled_dot_product_attention(self.rotated(q), self.rotated(k), v)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+@case({("channel", 6): 2, ("channel", 4): 1}, example=lambda: noise(2, 3, 12))
+class Sequences(nn.Module):
+    """Convolutions over one dimension: a depthwise one with two filters a channel, GLU, a transposed depthwise one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.into, self.twice = nn.Conv1d(3, 6, 3), nn.Conv1d(6, 12, 3, groups=6)
+        self.gate, self.glu = nn.Conv1d(12, 8, 1), nn.GLU(1)
+        self.out = nn.Sequential(nn.Conv1d(4, 6, 1), nn.ConvTranspose1d(6, 6, 2, 2, groups=6), nn.Conv1d(6, 2, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.glu(self.gate(self.twice(self.into(x)).relu())))
+
+
+@case({("channel", 4): 1}, example=lambda: noise(1, 2, 4, 6, 6))
+class Volumes(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv3d(2, 4, 3), nn.BatchNorm3d(4), nn.LeakyReLU(), nn.AvgPool3d(2))
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(4 * 4, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layers(x))
+
+
+@case({("unit", 12): 1}, example=lambda: noise(2, 5, 8))
+class RawEncoder(nn.Module):
+    """nn.TransformerEncoder on features that are the input: its stream is fixed, and with it the heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 12, batch_first=True), 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.encoder(x)
+
+
+@case({("unit", 12): 1}, example=lambda: ids(2, 5))
+class OneHead(nn.Module):
+    """nn.TransformerEncoderLayer with one head: no heads to merge, and so no stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.layer = nn.Embedding(20, 8), nn.TransformerEncoderLayer(8, 1, 12, batch_first=True)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.head(self.layer(self.embed(ids)))
