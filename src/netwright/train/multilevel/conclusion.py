@@ -7,6 +7,7 @@ operators.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from torch import nn
 
@@ -23,6 +24,7 @@ def concluded(evidence: Evidence, model: nn.Module) -> Coupling:
     factors = evidence.factors
     for _ in range(2):  # uniting the parts of one normalization may show that another has equal parts
         groups = _normalized(evidence)
+    _freeze_uncovered(evidence)
     roles, scaled = _roles(evidence)
     _freeze_roleless(evidence, roles)
     frozen = factors.frozen()
@@ -58,7 +60,7 @@ def concluded(evidence: Evidence, model: nn.Module) -> Coupling:
                 frozen=frozen.get(atom, ""),
             )
         )
-    return Coupling(tuple(spaces), tuple(evidence.notes))
+    return Coupling(tuple(_whole_attention(spaces, model)), tuple(evidence.notes))
 
 
 def _normalized(evidence: Evidence) -> dict[int, int]:
@@ -109,6 +111,17 @@ def _roles(evidence: Evidence) -> tuple[dict[Source, Role], dict[int, dict[str, 
     return roles, scaled
 
 
+def _freeze_uncovered(evidence: Evidence) -> None:
+    """A sum over units with a weight that is the same for all of them would grow with their copies."""
+    factors = evidence.factors
+    for axis, sources in evidence.reads:
+        for tensor in {tensor for tensor, _ in sources} or {""}:
+            parts = [evidence.tensors[name][dim] for name, dim in sources if name == tensor]
+            covered = {atom for part in parts for atom in factors.leaves(part)}
+            for atom in set(factors.leaves(axis)) - covered:
+                factors.freeze((atom,), "it is summed over with one weight for all its units")
+
+
 def _freeze_roleless(evidence: Evidence, roles: dict[Source, Role]) -> None:
     """A parameter axis that runs over units without a known role cannot be coarsened with them."""
     for tensor, axes in evidence.tensors.items():
@@ -143,3 +156,28 @@ def _name(kind: Kind, axes: list[Axis]) -> str:
     for ending in (".weight", "_weight", ".bias"):
         first = first.removesuffix(ending)
     return {"stream": f"stream: {first}", "head": f"heads: {first}"}.get(kind, first)
+
+
+def _whole_attention(spaces: list[Space], model: nn.Module) -> list[Space]:
+    """nn.MultiheadAttention has one width for its input and for all its heads: neither is merged without the other."""
+    pairs: list[tuple[Source, Source]] = []
+    for path, module in model.named_modules():
+        if isinstance(module, nn.MultiheadAttention):
+            prefix = f"{path}." if path else ""
+            first = "in_proj_weight" if module.in_proj_weight is not None else "q_proj_weight"
+            pairs.append(((prefix + first, 1), (prefix + "out_proj.weight", 1)))
+    changed = True
+    while changed:
+        changed = False
+        free = {
+            (axis.tensor, axis.dim): at for at, space in enumerate(spaces) if not space.frozen for axis in space.axes
+        }
+        for pair in pairs:
+            found = [free[source] for source in pair if source in free]
+            if len(found) == 1:
+                other = "heads" if pair[0] in free else "input"
+                why = f"nn.MultiheadAttention has one width for input and heads, and its {other} cannot be merged"
+                spaces[found[0]] = replace(spaces[found[0]], frozen=why)
+                changed = True
+                break
+    return spaces

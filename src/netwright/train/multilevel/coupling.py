@@ -5,8 +5,8 @@
 
 Every parameter starts with an atom of its own for each axis. The operators of the exported ATen graph unite, cut and
 freeze them (rules.py, layers.py). A space is an atom that some parameter makes and another reads; it is frozen if its
-units reach an input or output of the network, or an operator that cannot bear two equal units instead of one. Nothing
-here looks at the classes of modules or at the values of weights.
+units reach an input or output of the network, or an operator that cannot bear two equal units instead of one. Neither
+the values of weights nor, but for nn.Linear and nn.MultiheadAttention, the classes of modules are looked at.
 """
 
 from __future__ import annotations
@@ -45,13 +45,12 @@ def trace(model: nn.Module, example: tuple[Any, ...] | Mapping[str, Any] | Tenso
     The model is traced in eval mode and left as it was. Never raises for a model that cannot be exported: the coupling
     then has no spaces and a note says why. Cost: a few seconds, most of it in torch.export.
     """
-    try:
-        program = _exported(model, example)
-    except Exception as error:  # torch.export raises nearly every kind
-        first = str(error).strip().splitlines() or [type(error).__name__]
-        return Coupling((), notes=(f"torch.export: {type(error).__name__}: {first[0]}",))
     evidence = Evidence()
-    _walk_program(evidence, program, model)
+    try:
+        _walk_program(evidence, _exported(model, example), model)
+    except Exception as error:  # torch.export raises nearly every kind, and sizes that depend on data show up later
+        first = (str(error).strip().splitlines() or [""])[0]
+        return Coupling((), notes=(f"torch.export: {type(error).__name__}: {first}",))
     _freeze_shared(evidence, model)
     return concluded(evidence, model)
 
@@ -137,7 +136,7 @@ def _parameter(evidence: Evidence, node: Node, tensor: str) -> Value:
     if tensor not in evidence.tensors:
         axes = evidence.tensors[tensor] = tuple(map(evidence.factors.new, real.shape))
         if not real.dtype.is_floating_point:
-            evidence.freeze(Value(axes), "a table of integers runs over it")
+            evidence.freeze(Value(axes), "a table of integers or complex numbers runs over it")
     axes = evidence.tensors[tensor]
     return Value(axes, True, tuple(frozenset({(tensor, dim)}) for dim in range(len(axes))))
 

@@ -52,6 +52,8 @@ class Evidence:
     tensors: dict[str, tuple[Axis, ...]] = field(default_factory=dict)
     roles: dict[Source, list[tuple[Role, str]]] = field(default_factory=dict)
     """With the module that the role is seen in, if it is an nn.Linear that reads with its own weight."""
+    reads: list[tuple[Axis, frozenset[Source]]] = field(default_factory=list)
+    """Axes that are summed over with a weight, and the parameter axes that must then run over the same units."""
     norms: list[tuple[Axis, int]] = field(default_factory=list)
     kinds: list[tuple[Axis, Kind]] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)
@@ -65,8 +67,10 @@ class Evidence:
         """The parameters behind this axis make, or read, its units."""
         for source in sorted(value.source(dim)):
             self.roles.setdefault(source, []).append((role, module))
-        if role == "consumer" and not value.linear:
-            self.factors.freeze(value.axes[dim], "its weight passes a function that is not linear")
+        if role == "consumer":
+            self.reads.append((value.axes[dim], value.source(dim)))
+            if not value.linear:
+                self.factors.freeze(value.axes[dim], "its weight passes a function that is not linear")
 
     def produce(self, value: Value, skip: Sequence[int] = ()) -> None:
         """A value made of parameters alone takes part unit by unit along all axes but those skipped."""

@@ -96,7 +96,7 @@ class Factors:
     def places(self, axis: Axis) -> Iterator[Place]:
         """Where every whole atom stands in an axis."""
         outer, inner = 1, self.size(axis)
-        for atom in self.resolve(axis):
+        for atom in self.resolve(axis) if inner else ():
             size = self._size[atom]
             inner //= size
             if not self.segments(atom):

@@ -24,6 +24,7 @@ F = TypeVar("F", bound=Rule)
 RULES: dict[str, Rule] = {}
 
 ORDER = "{} depends on the order or the number of its units"
+LOOKED_UP = "its elements are looked up by index"
 ACTIVATIONS = "two activations are multiplied and summed over it"
 
 
@@ -96,8 +97,8 @@ def stays_linear(node: Node, values: Sequence[Value]) -> bool:
     name = name_of(node)
     if not all(value.linear for value in values):
         return False
-    if name in ("aten.add", "aten.sub"):
-        return len(values) == 2
+    if name in ("aten.add", "aten.sub"):  # a broadcast summand is not shared among those that are summed over
+        return len({tuple(map(bool, value.axes)) for value in values}) == 1 and len(values) == 2
     if name in ("aten.mul", "aten.div"):
         return len(values) == 1 and isinstance(node.args[0], Node)
     return name in ("aten.neg", "aten.clone", "aten._to_copy", "aten.detach", "aten.alias", "aten.lift_fresh_copy")
@@ -105,7 +106,6 @@ def stays_linear(node: Node, values: Sequence[Value]) -> bool:
 
 @rule("aten.clone", "aten._to_copy", "aten.to", "aten.contiguous", "aten.detach", "aten.alias", "aten.lift_fresh_copy")
 @rule(
-    "aten.dropout",
     "aten.relu",
     "aten.prelu",
     "aten.copy",
@@ -120,7 +120,6 @@ def stays_linear(node: Node, values: Sequence[Value]) -> bool:
     "aten.ones_like",
     "aten.full_like",
     "aten.gelu",
-    "aten.bernoulli",
 )
 def _elementwise(evidence: Evidence, node: Node, *args: Any, **_: Any) -> Value:
     if name_of(node) == "aten.prelu" and len(args[0].axes) > 1 and args[1].axes and args[1].axes[0]:
@@ -332,18 +331,40 @@ def _reorder(evidence: Evidence, node: Node, value: Value, amounts: Any, dims: S
     return value.arranged(value.axes, [[dim] for dim in range(len(value.axes))])
 
 
-@rule("aten.index", "aten.index_select", "aten.gather", "aten.take_along_dim")
-def _index(evidence: Evidence, node: Node, value: Value, *args: Any, **_: Any) -> Value:
-    why = "its elements are looked up by index"
+@rule("aten.gather", "aten.take_along_dim")
+def _gather(evidence: Evidence, node: Node, value: Value, dim: int, index: Value, **_: Any) -> Value:
+    factors, dim = evidence.factors, wrapped(dim, value)
+    axes = list(index.axes)
+    for at, axis in enumerate(value.axes):
+        if at != dim and factors.size(axis) == factors.size(axes[at]):
+            factors.unite(axis, axes[at])
+            axes[at] = axis
+        else:
+            evidence.freeze(value, LOOKED_UP, [at])
+            evidence.freeze(index, LOOKED_UP, [at])
+    if value.constant:
+        evidence.produce(value)
+    return Value(tuple(axes))
+
+
+@rule("aten.view_as_complex", "aten.view_as_real")
+def _complex(evidence: Evidence, node: Node, value: Value) -> Value:
+    pair = "real and imaginary part"
+    kept = list(range(len(shape_of(node)) if name_of(node) == "aten.view_as_complex" else len(value.axes)))
+    evidence.freeze(value, pair, range(len(kept), len(value.axes)))
+    axes, dims = [value.axes[dim] for dim in kept], [[dim] for dim in kept]
+    if name_of(node) == "aten.view_as_real":
+        axes, dims = [*axes, evidence.factors.fixed(2, pair)], [*dims, []]
+    return value.arranged(axes, dims)
+
+
+@rule("aten.index", "aten.index_select")
+def _index(evidence: Evidence, node: Node, value: Value, *args: Any) -> Value:
     if name_of(node) == "aten.index_select":
-        return changed(evidence, node, value, [wrapped(args[0], value)], why)
-    if name_of(node) != "aten.index":
-        evidence.freeze(value, why)
-        evidence.freeze(args[1], why)
-        return Value(tuple(evidence.factors.fixed(size, why) for size in shape_of(node)))
+        return changed(evidence, node, value, [wrapped(args[0], value)], LOOKED_UP)
     indices = args[0]
     dims = [dim for dim, index in enumerate(indices) if index is not None]
-    evidence.freeze(value, why, dims)
+    evidence.freeze(value, LOOKED_UP, dims)
     together = elementwise(evidence, node, [indices[dim] for dim in dims])
     kept = [dim for dim in range(len(value.axes)) if dim not in dims]
     front = dims[0] if dims == list(range(dims[0], dims[-1] + 1)) else 0
