@@ -417,10 +417,11 @@ def _reduce(evidence: Evidence, node: Node, value: Value, *args: Any, **kwargs: 
         return elementwise(evidence, node, [value, *values])
     dims = reduced(node, value)
     biased = name == "aten.mean" or kwargs.get("correction", 1) == 0 or (len(args) > 1 and args[1] is False)
+    indexed = name in ("aten.max", "aten.min") and any(use.args[1] == 1 and use.users for use in node.users)
     for dim in dims:
         if name in MEANS and biased:
             evidence.uniform(value.axes[dim])
-        elif name not in KEEPING:
+        elif name not in KEEPING or indexed:
             evidence.factors.freeze(value.axes[dim], f"{name} over it")
     single = not isinstance(node.meta["val"], tuple | list)
     rank = len(shape_of(node, None if single else 0))

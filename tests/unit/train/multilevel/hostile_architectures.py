@@ -663,3 +663,19 @@ class OneHead(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         return self.head(self.layer(self.embed(ids)))
+
+
+@case({})
+class WhichIsLargest(Two):
+    """The number of the largest unit, not its value, is used."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.up(x)
+        return self.down(y) * y.max(-1, keepdim=True).indices
+
+
+@case({("unit", 8): 1})
+class HowLargeIsLargest(Two):
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.up(x)
+        return self.down(y) * y.max(-1, keepdim=True).values
