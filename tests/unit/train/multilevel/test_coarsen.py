@@ -71,6 +71,17 @@ def test_groups_of_a_convolution_as_units_and_channels_within_groups():
     assert (coarse[1].groups, coarse[1].in_channels, coarse[1].out_channels) == (3, 6, 12)
 
 
+def test_channels_within_the_groups_that_a_grouped_convolution_makes():
+    model = nn.Sequential(nn.Conv1d(6, 24, 1, groups=6), nn.ReLU(), nn.Conv1d(24, 12, 1, groups=6), nn.Conv1d(12, 2, 1))
+    within = Space("w", 4, "channel", (
+        Axis("0.weight", 0, "producer", outer=6), Axis("0.bias", 0, "producer", outer=6),
+        Axis("2.weight", 1, "consumer"),
+    ))  # fmt: skip
+    coarse = build(model, torch.randn(2, 6, 5), Coupling((within,)))
+    assert (coarse[0].groups, coarse[0].in_channels, coarse[0].out_channels) == (6, 6, 12)
+    assert (coarse[2].groups, coarse[2].in_channels, coarse[2].out_channels) == (6, 12, 12)
+
+
 @pytest.mark.parametrize("separate", [False, True])
 def test_attention_with_fewer_heads_and_a_narrower_stream(separate):
     class Block(nn.Module):
