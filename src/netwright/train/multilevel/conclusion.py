@@ -133,12 +133,16 @@ def _freeze_roleless(evidence: Evidence, roles: dict[Source, Role]) -> None:
 def _one_factor_each(evidence: Evidence, made: dict[int, list[Axis]], frozen: dict[int, str]) -> None:
     """Of two free factors of one axis the outer one is merged: whole groups, whole heads with all their repeats."""
     factors = evidence.factors
-    for axes in evidence.tensors.values():
-        for axis in axes:
-            free = [atom for atom in factors.resolve(axis) if atom in made and atom not in frozen]
-            for atom in free[1:]:
-                if atom != free[0]:
-                    frozen[atom] = f"it lies within each of {factors.size((free[0],))} units that are merged instead"
+    todo = [axis for axes in evidence.tensors.values() for axis in axes]
+    while todo:
+        outer: set[int] = set()
+        for atom in factors.resolve(todo.pop()):
+            free = {leaf for leaf in factors.leaves((atom,)) if leaf in made and leaf not in frozen}
+            for leaf in sorted(free - outer) if outer else ():
+                size = "/".join(str(factors.size((whole,))) for whole in sorted(outer))
+                frozen[leaf] = f"it lies within each of {size} units that are merged instead"
+            outer = outer or free
+            todo.extend(factors.segments(atom))
 
 
 def _kinds(evidence: Evidence) -> dict[int, Kind]:

@@ -12,10 +12,11 @@ the values of weights nor, but for nn.Linear and nn.MultiheadAttention, the clas
 from __future__ import annotations
 
 import inspect
+import io
 import itertools
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import torch
@@ -64,7 +65,8 @@ def _exported(model: nn.Module, example: tuple[Any, ...] | Mapping[str, Any] | T
         args = example if isinstance(example, tuple) else (example,)
     if "use_cache" in inspect.signature(model.forward).parameters:
         kwargs.setdefault("use_cache", False)  # a key-value cache among the outputs would freeze the heads
-    with _evaluating(model), torch.no_grad(), warnings.catch_warnings():
+    printed = redirect_stderr(io.StringIO())  # torch.export prints a graph that it cannot finish
+    with _evaluating(model), torch.no_grad(), warnings.catch_warnings(), printed:
         warnings.simplefilter("ignore")
         program = torch.export.export(model, args, kwargs, strict=False)
         table = torch.export.default_decompositions()

@@ -679,3 +679,20 @@ class HowLargeIsLargest(Two):
     def forward(self, x: Tensor) -> Tensor:
         y = self.up(x)
         return self.down(y) * y.max(-1, keepdim=True).values
+
+
+@case({("head", 2): 1}, example=lambda: noise(2, 5, 6))
+class GroupedFused(nn.Module):
+    """One weight as (groups, queries of a group + key + value, head_dim): two factors of one axis could be merged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.groups, self.repeats, self.inner = 2, 3, 4
+        self.qkv, self.out = nn.Linear(6, 40), nn.Linear(24, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, length, _ = x.shape
+        parts = self.qkv(x).view(batch, length, self.groups, self.repeats + 2, self.inner)
+        q, k, v = (at.flatten(2, 3).transpose(1, 2) for at in parts.split([self.repeats, 1, 1], 3))
+        y = functional.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+        return self.out(y.transpose(1, 2).flatten(2))
