@@ -99,6 +99,8 @@ def test_study(place):
     ("words", "key"),
     [
         ("predict ARTIFACT --device h100", "predictions"),
+        ("multilevel inspect ARTIFACT", "levels"),
+        ("multilevel inspect tiny.toml", "spaces"),
         ("data list", "data"),
         ("data show synthetic", "report"),
         ("hardware list", None),
@@ -132,6 +134,7 @@ DRY = [
     "bench ARTIFACT",
     "predict ARTIFACT --all",
     "study study.toml",
+    "multilevel inspect tiny.toml",
     "data list",
     "data show synthetic",
     "data fetch mnist",

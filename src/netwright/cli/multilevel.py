@@ -327,18 +327,25 @@ def _example(shapes: Sequence[str]) -> Any:
 
 # what is printed
 
+UNITS = {"stream": "features", "head": "heads", "channel": "channels"}
+"""What the units of a kind are called."""
+
 
 def _view(target: Target, found: Any, report: Any, paths: Sequence[Path], seconds: float) -> Any:
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[Any] = [_levels(target, found, report), _merged(found)]
+    parts: list[Any] = [
+        _levels(target, found, report),
+        "error: largest of this level with weights prolonged from the next coarser one, relative\n",
+        _merged(found),
+        "similarity: mean of the units that merge; 1 is alike, 0 unrelated\n",
+    ]
     if found.frozen:
-        parts.append(_kept(found))
-    parts += [Text(f"Note: {note}") for note in found.notes]
-    # a path in one piece can be clicked on; it folds only where it must
-    parts += [Text(f"Picture: {path}", overflow="fold") for path in paths]
-    return Group(*parts, Text(f"In {seconds:.1f} s"))
+        parts += [_kept(found), ""]
+    parts += [f"Note: {note}" for note in found.notes]
+    pictures = [Text(f"Picture: {path}", overflow="fold") for path in paths]
+    return Group(*(Text(part) if isinstance(part, str) else part for part in parts), *pictures, f"In {seconds:.1f} s")
 
 
 def _levels(target: Target, found: Any, report: Any) -> Any:
@@ -346,21 +353,19 @@ def _levels(target: Target, found: Any, report: Any) -> Any:
     for at, (parameters, flops) in enumerate(zip(found.parameters, found.flops, strict=True)):
         error = f"{report.errors[at]:.1e}" if at < len(report.errors) else ""
         table.add_row(str(at), f"{parameters:,}", f"{100 * flops:.3g} %", error)
-    table.caption = "error: largest, relative, of this level with weights prolonged from the next coarser one"
     return table
 
 
 def _merged(found: Any) -> Any:
-    table = _table("Merged", ("what", "kind", "sizes", "similarity"), right=(3,))
+    table = _table("Merged", ("what", "units", "similarity"), right=(2,))
     for row in found.coarsened:
         similarity = ", ".join("" if value is None else f"{value:.2f}" for value in row.similarity)
-        table.add_row(_name(row), row.kind, " → ".join(map(str, row.sizes)), similarity)
-    table.caption = "similarity: mean of the units that merge, 1 is alike"
+        table.add_row(_name(row), f"{' → '.join(map(str, row.sizes))} {UNITS.get(row.kind, 'units')}", similarity)
     return table
 
 
 def _kept(found: Any) -> Any:
-    table = _table("Kept as it is", ("what", "size", "why"), right=(1,))
+    table = _table("Kept as it is", ("what", "units", "why"), right=(1,))
     for row in found.frozen:
         table.add_row(_name(row), str(row.sizes[0]), row.frozen)
     return table
@@ -374,7 +379,7 @@ def _table(title: str, columns: Sequence[str], right: Sequence[int]) -> Any:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", caption_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for at, column in enumerate(columns):
-        table.add_column(column, overflow="fold", justify="right" if at in right else "left")
+        table.add_column(column, overflow="fold", justify="right" if at in right else "left", min_width=len(column))
     return table

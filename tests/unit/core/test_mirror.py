@@ -60,6 +60,23 @@ def test_a_run_that_is_killed_and_goes_on_is_one_run_in_each_mirror(tmp_path):
     assert kept.data.params == {"train.epochs": "3", "train.schedule.name": "cosine", "seed": "1"}
 
 
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_mlflow_gets_the_plots_of_a_run_that_ends(tmp_path):
+    with Run.start(tmp_path / "runs", "train", {"a": 1}) as run:
+        run.mirror(*mirror.mirrors(["mlflow"], run.folder, PARAMS))
+        (run.folder / "plots").mkdir()
+        for name in ("work.svg", "hierarchy.svg"):
+            (run.folder / "plots" / name).write_text(f"<svg>{name}</svg>")
+    client, (kept,) = mlflow_runs(tmp_path / "runs")
+    assert [one.path for one in client.list_artifacts(kept.info.run_id, "plots")] == [
+        "plots/hierarchy.svg",
+        "plots/work.svg",
+    ]
+    copied = list((tmp_path / "runs" / "mlflow").rglob("work.svg"))
+    assert [path.read_text() for path in copied] == ["<svg>work.svg</svg>"]
+
+
 class Faulty:
     calls = 0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netwright.core import artifact, recipe
+from netwright.core import artifact, levels, plot, recipe
 from netwright.core.measurement import Measurement, exact
 from netwright.core.recipe import plain
 from netwright.data.tasks import Evaluation
@@ -89,6 +89,8 @@ def place(tmp_path_factory):
         {"device": HOSTILE, "precision": "fp32", "batch": 1, "measurements": [fast, rate], "refused": None},
         {"device": HOSTILE, "precision": "int8", "batch": 1, "measurements": [], "refused": HOSTILE},
     ]
+    (run / "plots").mkdir()
+    (run / "plots" / "work.svg").write_text(plot.svg_text(levels.work({"cascade": []}), "work of levels"))
     written = folder / "written"
     written.mkdir()
     summary = report.summarize(parsed, trained, candidates, predictions, written)
@@ -190,7 +192,7 @@ def test_markdown_tables_keep_their_columns(place):
 def test_plots_are_files_of_their_own(place):
     folder, _, _ = place
     assert {path.name for path in (folder / "plots").iterdir()} == {
-        "front.svg", "devices.svg", "training.svg", "plan.svg"
+        "front.svg", "devices.svg", "training.svg", "plan.svg", "work.svg"
     }  # fmt: skip
     for path in (folder / "plots").iterdir():
         assert path.read_text() in (folder / "report.html").read_text()
@@ -258,3 +260,24 @@ def test_titles_and_cells():
     assert [report.title(q) for q in ("latency", "peak_memory", "flops")] == ["latency p50", "peak memory", "FLOPs"]
     assert report.cell("a|b\n<i>\\") == "a\\|b &lt;i>\\\\"
     assert report.share(0.9962) == "99.62 %"
+
+
+def test_pictures_of_levels_stand_in_the_page_where_a_training_left_them(place):
+    folder, _, _ = place
+    page = (folder / "report.html").read_text()
+    assert "Work against loss" in page
+    assert page.count('aria-label="work of levels"') == 1
+    assert (folder / "plots" / "work.svg").is_file()
+    assert "Feature maps" not in page
+
+
+def test_what_levels_did_is_said_in_page_and_text(place, tmp_path):
+    folder, summary, candidates = place
+    told = "Levels: cascade, 2 changes of level; share of work: level 0 60 %, level 1 40 %"
+    run = folder.parent / "20261120-train-aa"
+    trained = Trained(run, candidates[0].artifact, (), (), reused=False)
+    with_levels = {**summary, "predictions": [], "training": {**summary["training"], "levels": told}}
+    report.write(with_levels, candidates, [], trained, tmp_path)
+    assert told in (tmp_path / "report.html").read_text()
+    assert told in (tmp_path / "report.md").read_text()
+    assert "Levels:" not in (folder / "report.md").read_text()

@@ -120,7 +120,8 @@ def _alike(rows: Sequence[Row]) -> list[Row]:
 
 
 def _pattern(name: str) -> str:
-    return re.sub(r" \(\d+\)$", "", re.sub(r"(?<![A-Za-z])\d+(?![A-Za-z])", "*", name))
+    """A name with * for its numbers, without what tells namesakes apart: a trailing (2)."""
+    return re.sub(r"(?<![A-Za-z])\d+(?![A-Za-z])", "*", re.sub(r" \(\d+\)$", "", name))
 
 
 def _joined(rows: Sequence[Row]) -> Row:
