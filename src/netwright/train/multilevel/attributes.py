@@ -220,7 +220,7 @@ Number = tuple[tuple[str | int, ...], str, int]
 
 
 def _numbers(module: nn.Module, fine: nn.Module, held: set[int]) -> Iterator[Number]:
-    """Whole numbers above 1 in a module's attributes: themselves, in lists, and in plain objects such as a config."""
+    """Whole numbers above 1 in attributes: themselves, in lists, in dictionaries, in plain objects such as a config."""
     base = vars(nn.Module())
     for name, value in vars(module).items():
         if name not in base:
@@ -237,6 +237,10 @@ def _within(
         for k, part in enumerate(value):
             if isinstance(part, int):
                 yield from _within((*path, k), owner, part, None, held, 0)
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            if isinstance(key, str) and isinstance(part, int):
+                yield from _within((*path, key), owner, part, None, held, 0)
     elif deeper and _plain(value) and value is not fine and id(value) not in held:  # what copies share is not ours
         held.add(id(value))
         for name, part in vars(value).items():
@@ -258,6 +262,9 @@ def _write(model: nn.Module, size: Size, value: int) -> None:
 def _put(holder: Any, path: list[str | int], value: Any) -> Any:
     """The holder with a value put at a path; tuples are made anew, attributes set past any frozen class."""
     key, *rest = path
+    if isinstance(holder, dict):
+        holder[key] = value
+        return holder
     if isinstance(key, str):
         vars(holder)[key] = _put(vars(holder)[key], rest, value) if rest else value
         return holder

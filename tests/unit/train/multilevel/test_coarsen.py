@@ -360,3 +360,31 @@ def test_a_network_of_float32_only_is_measured_in_float32():
     model = Single(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2))
     spec = {"0.weight": ("h", None), "0.bias": ("h",), "2.weight": (None, "h:in")}
     assert 0 < Hierarchy.build(model, torch.randn(9, 3), spaces=spec).check().worst < 1e-6
+
+
+class InDictionary(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.up, self.down, self.sizes = nn.Linear(3, 8), nn.Linear(8, 2), {"wide": 8, "deep": 2}
+
+    def forward(self, x):
+        return self.down(torch.relu(self.up(x)).view(-1, self.sizes["wide"]))
+
+
+@pytest.mark.parametrize(
+    ("model", "example"),
+    [
+        (lambda: nn.Sequential(nn.Linear(3, 8), nn.PReLU(8), nn.Linear(8, 2)), (2, 3)),
+        (lambda: nn.Sequential(nn.Linear(3, 128), nn.Unflatten(1, (8, 4, 4)), nn.ReLU(), nn.Conv2d(8, 2, 1)), (2, 3)),
+        (lambda: nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(8), nn.Conv2d(8, 2, 1)), (3, 9, 9)),
+        (lambda: nn.Sequential(nn.Conv2d(3, 8, 1), nn.LayerNorm([8, 8, 8]), nn.Conv2d(8, 2, 1)), (2, 3, 8, 8)),
+        (lambda: nn.Sequential(nn.Conv1d(3, 8, 1), nn.ConvTranspose1d(8, 8, 2, groups=8), nn.Conv1d(8, 2, 1)), (3, 8)),
+        (InDictionary, (2, 3)),
+    ],
+    ids=["prelu", "unflatten", "pool", "layer norm of an image", "depthwise transposed", "dictionary"],
+)  # fmt: skip
+def test_traced_modules_with_sizes_of_their_own(model, example):
+    torch.manual_seed(0)
+    found = Hierarchy.build(model(), torch.randn(example))
+    assert found.check().worst < 1e-12
+    assert [row.sizes for row in found.rows() if row.merged] == [(8, 4)]

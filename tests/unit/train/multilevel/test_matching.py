@@ -138,6 +138,11 @@ def test_no_weights_and_weights_of_zero_are_similar_to_nothing():
     assert similarity(space, {"w": torch.zeros(3, 2)}).tolist() == [[0.0] * 3] * 3
 
 
+def test_correlation_is_that_of_the_books_whatever_the_mean():
+    x_SN = torch.randn(50, 6, generator=torch.Generator().manual_seed(0)) + torch.arange(6) * 10
+    assert torch.allclose(correlation([x_SN]), torch.corrcoef(x_SN.T), atol=1e-5)
+
+
 def test_activations_correlate_where_weights_do_not():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2)).train()
