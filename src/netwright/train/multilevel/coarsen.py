@@ -109,7 +109,7 @@ def _resize(name: str, module: nn.Module, fine: nn.Module, transfer: Transfer) -
     if isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
     elif isinstance(module, nn.modules.conv._ConvNd):
-        module.groups = _groups(f"{name}.weight" if name else "weight", module.groups, transfer)
+        module.groups = _groups(f"{name}.weight" if name else "weight", fine, transfer)
         one, other = module.weight.shape[0], module.weight.shape[1] * module.groups
         module.out_channels, module.in_channels = (other, one) if module.transposed else (one, other)
     elif isinstance(module, nn.modules.batchnorm._NormBase):
@@ -129,14 +129,16 @@ def _resize(name: str, module: nn.Module, fine: nn.Module, transfer: Transfer) -
         module.vdim = module.v_proj_weight.shape[1] if separate else module.embed_dim
 
 
-def _groups(weight: str, groups: int, transfer: Transfer) -> int:
+def _groups(weight: str, fine: nn.Module, transfer: Transfer) -> int:
     """Groups of a convolution; they are fewer where its groups are units (depthwise ones: its channels)."""
-    before = groups
+    assert isinstance(fine, nn.modules.conv._ConvNd)
+    groups, within = fine.groups, fine.weight.shape[0] // fine.groups
     for space in transfer.coupling.free:
-        if before > 1 and space.name in transfer.aggregations:
-            for axis in space.axes:
-                if transfer.name(axis.tensor) == transfer.name(weight) and axis.dim == 0 and axis.outer % before:
-                    groups = groups * transfer.aggregations[space.name].size // space.size
+        if fine.groups > 1 and space.name in transfer.aggregations:
+            fewer = space.size - transfer.aggregations[space.name].size
+            for axis in space.axes:  # a concatenation has several, each over its own part of the groups
+                if transfer.name(axis.tensor) == transfer.name(weight) and axis.dim == 0 and axis.inner % within == 0:
+                    groups -= axis.outer * fewer * axis.inner // within
     return groups
 
 

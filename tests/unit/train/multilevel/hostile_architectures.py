@@ -696,3 +696,30 @@ class GroupedFused(nn.Module):
         q, k, v = (at.flatten(2, 3).transpose(1, 2) for at in parts.split([self.repeats, 1, 1], 3))
         y = functional.scaled_dot_product_attention(q, k, v, enable_gqa=True)
         return self.out(y.transpose(1, 2).flatten(2))
+
+
+@case({("channel", 4): 1, ("channel", 8): 1, ("channel", 6): 1}, example=lambda: noise(2, 3, 6, 6))
+class JoinedDepthwise(nn.Module):
+    """Depthwise and grouped convolution over joined channels: the groups are parts of several spaces."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 8, 1)
+        self.depthwise, self.narrow = nn.Conv2d(12, 12, 3, groups=12), nn.Conv2d(12, 6, 1)
+        self.out = nn.Conv2d(6, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.narrow(self.depthwise(torch.cat([self.one(x), self.two(x)], 1)).relu()))
+
+
+@case({("channel", 2): 2}, example=lambda: noise(2, 3, 6, 6))
+class JoinedGrouped(nn.Module):
+    """Four groups, two of either space."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 1)
+        self.grouped, self.out = nn.Conv2d(8, 12, 3, groups=4), nn.Conv2d(12, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.grouped(torch.cat([self.one(x), self.two(x)], 1)).sin())
