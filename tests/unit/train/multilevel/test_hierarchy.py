@@ -172,7 +172,7 @@ def test_a_layer_normalized_over_two_units_is_kept():
         Hierarchy.build(model, torch.randn(2, 3), spaces=Coupling((Space("s", 2, "stream", axes, uniform=True),)))
 
 
-def test_heads_that_a_module_cannot_do_without_are_kept_with_a_reason():
+def test_the_encoder_of_torch_between_inputs_and_outputs_keeps_its_heads():
     """torch's attention needs as many features as its stream, which an input of the network fixes here."""
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True, dropout=0.0)
@@ -181,8 +181,44 @@ def test_heads_that_a_module_cannot_do_without_are_kept_with_a_reason():
     )
     assert found.check().worst < 1e-6
     assert {row.kind for row in found.rows() if row.merged} == {"unit"}
-    assert any("self_attn cannot run" in row.frozen for row in found.rows() if row.kind == "head")
+    assert all(row.frozen for row in found.rows() if row.kind == "head")
     assert found.levels[2].model.layers[1].linear1.out_features == 8
+
+
+class Square(nn.Module):
+    """Attention that takes its heads to be as wide together as the stream."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.out, self.heads = nn.Linear(16, 48), nn.Linear(16, 16), 4
+
+    def forward(self, x):
+        batch, tokens, width = x.shape
+        q, k, v = self.qkv(x).reshape(batch, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+        return self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
+
+
+class Squares(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention, self.second = Square(), Square()
+        self.up, self.down = nn.Linear(16, 32), nn.Linear(32, 16)
+
+    def forward(self, x):
+        x = x + self.attention(x)
+        x = x + self.second(x)
+        return x + self.down(torch.tanh(self.up(x)))
+
+
+def test_heads_that_a_module_cannot_do_without_are_kept_with_a_reason():
+    torch.manual_seed(0)
+    found = Hierarchy.build(Squares(), torch.randn(2, 5, 16), levels=3)
+    assert found.check().worst < 1e-12
+    assert {row.name: row.sizes for row in found.rows() if row.merged} == {"up": (32, 16, 8)}
+    heads = [row.frozen for row in found.rows() if row.kind == "head"]
+    assert len(heads) == 2
+    assert all("not merged, as attention cannot run with smaller tensors" in why for why in heads)
 
 
 class Written(nn.Module):
