@@ -58,7 +58,9 @@ def llama() -> LlamaForCausalLM:
 
 def encoder() -> nn.Module:
     layer = nn.TransformerEncoderLayer(512, 8, 2048, batch_first=True)
-    return nn.Sequential(nn.Linear(32, 512), nn.TransformerEncoder(layer, 6, enable_nested_tensor=False))
+    return nn.Sequential(
+        nn.Linear(32, 512), nn.TransformerEncoder(layer, 6, enable_nested_tensor=False), nn.Linear(512, 2)
+    )
 
 
 NETWORKS: dict[str, Callable[[], tuple[nn.Module, Any]]] = {

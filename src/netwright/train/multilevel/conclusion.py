@@ -12,7 +12,7 @@ from dataclasses import replace
 from torch import nn
 
 from netwright.train.multilevel import factors as atoms
-from netwright.train.multilevel.evidence import CONSTANT, HEAD_DIM, INPUT, POSITIONS, Evidence, Source
+from netwright.train.multilevel.evidence import CONSTANT, HEAD_DIM, INPUT, POSITIONS, TABLE, Evidence, Source
 from netwright.train.multilevel.spaces import Axis, Coupling, Kind, Role, Space
 
 TWO_ROLES = "one tensor both makes and reads it"
@@ -38,7 +38,7 @@ def concluded(evidence: Evidence, model: nn.Module) -> Coupling:
             axes.setdefault(place.atom, []).append(Axis(tensor, dim, role, place.start, place.outer, place.inner))
     made = {atom: found for atom, found in axes.items() if any(axis.role == "producer" for axis in found)}
     for atom in [atom for atom, found in made.items() if all(axis.role == "producer" for axis in found)]:
-        if frozen.get(atom, POSITIONS) in (POSITIONS, CONSTANT, INPUT):
+        if frozen.get(atom, POSITIONS) in (POSITIONS, CONSTANT, INPUT, TABLE):
             del made[atom]  # nothing reads it: rows of a table of positions, not units
     _one_factor_each(evidence, made, frozen)
     kinds = _kinds(evidence)

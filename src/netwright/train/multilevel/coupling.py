@@ -25,7 +25,7 @@ from torch.fx import GraphModule, Node
 
 from netwright.train.multilevel import layers  # noqa: F401  registers its rules
 from netwright.train.multilevel.conclusion import concluded
-from netwright.train.multilevel.evidence import CONSTANT, INPUT, Evidence, Source, Value
+from netwright.train.multilevel.evidence import CONSTANT, INPUT, TABLE, Evidence, Source, Value
 from netwright.train.multilevel.rules import RULES, Result, elementwise, name_of
 from netwright.train.multilevel.spaces import Coupling
 
@@ -138,7 +138,7 @@ def _parameter(evidence: Evidence, node: Node, tensor: str) -> Value:
     if tensor not in evidence.tensors:
         axes = evidence.tensors[tensor] = tuple(map(evidence.factors.new, real.shape))
         if not real.dtype.is_floating_point:
-            evidence.freeze(Value(axes), "a table of integers or complex numbers runs over it")
+            evidence.freeze(Value(axes), TABLE)
     axes = evidence.tensors[tensor]
     return Value(axes, True, tuple(frozenset({(tensor, dim)}) for dim in range(len(axes))))
 

@@ -16,6 +16,7 @@ from netwright.train.multilevel.spaces import Kind, Role
 CONSTANT = "a constant of the network runs over it"
 HEAD_DIM = "head_dim: the width of a head is kept"
 INPUT = "an input of the network"
+TABLE = "a table of integers or complex numbers runs over it"
 POSITIONS = "positions, not units"
 
 Source = tuple[str, int]
