@@ -81,10 +81,11 @@ class Tile:
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """Tiles of one layer."""
+    """Tiles of one layer; the darkest colour stands for at least `dark`."""
 
     title: str
     tiles: tuple[Tile, ...]
+    dark: float = 0.0
 
 
 def hierarchy(levels: Sequence[Level], bands: Sequence[Band], title: str = "Levels") -> Any:
@@ -138,7 +139,7 @@ def tiles(layers: Sequence[Layer], title: str, note: str = "") -> Any:
             for row, word in ((0, "fine"), (fines, "coarse")):
                 axes[row, 0].set_ylabel(word, fontsize=9, color=INK)
             for column, tile in enumerate(layer.tiles):
-                _column(axes[:, column], tile, ramp)
+                _column(axes[:, column], tile, ramp, layer.dark)
     return figure
 
 
@@ -322,9 +323,10 @@ def _scale(axis: Any) -> None:
 # tiles
 
 
-def _column(axes: Sequence[Any], tile: Tile, ramp: Any) -> None:
+def _column(axes: Sequence[Any], tile: Tile, ramp: Any, dark: float) -> None:
     every = np.concatenate([image.ravel() for image in (*tile.fine, tile.coarse)])
-    low, high = float(every.min()), float(every.max())
+    low = float(every.min()) if not dark else min(0.0, float(every.min()))
+    high = max(float(every.max()), dark)
     for at, axis in enumerate(axes):
         last = at == len(axes) - 1
         image = tile.coarse if last else tile.fine[at] if at < len(tile.fine) else None

@@ -163,3 +163,19 @@ def test_a_dry_run_writes_nothing(capsys, place):
     assert code == 0
     assert "multilevel/own_networks-both" in out
     assert not (place / "multilevel").exists()
+
+
+def test_a_training_on_levels_says_what_they_did_and_leaves_its_pictures(capsys, place):
+    settings = ("train.epochs=1", "train.batch=100", "train.threads=1", "train.multilevel.width=[1,2]")
+    assert cli.main(["train", "tiny.toml", *settings]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"Levels: cascade, 2 changes of level; share of work: level 0 \d+ %, level 1 \d+ %", out)
+    plots = {path.name for path in (place / "runs").glob("*/plots/*")}
+    assert plots == {"training.svg", "work.svg", "hierarchy.svg", "feature_maps.svg"}
+
+
+def test_a_training_on_one_level_says_nothing_of_levels(capsys, place):
+    settings = ("train.epochs=1", "train.batch=100", "train.threads=1", 'train.multilevel.schedule="single"')
+    assert cli.main(["train", "tiny.toml", *settings]) == 0
+    assert "Levels:" not in capsys.readouterr().out
+    assert {path.name for path in (place / "runs").glob("*/plots/*")} == {"training.svg"}

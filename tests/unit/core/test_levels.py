@@ -105,6 +105,13 @@ def test_tiles_of_a_column_share_one_scale_and_name_their_units():
     assert (0.0, 2.0) in scales
 
 
+def test_a_layer_of_small_values_is_pale_where_it_says_what_is_dark():
+    tile = levels.Tile(units=(0,), similarity=None, fine=(np.ones((2, 2)),), coarse=np.zeros((2, 2)))
+    figure = levels.tiles([levels.Layer(title="even", tiles=(tile,), dark=4.0)], "Maps")
+    shown = [axis for fold in figure.subfigs for axis in fold.axes if axis.images]
+    assert {axis.images[0].get_clim() for axis in shown} == {(0.0, 4.0)}
+
+
 def row(step, work, loss=None, level=0, **more):
     found = {"step": step, "level": level, "work": work, **more}
     return found | ({"loss": loss} if loss is not None else {})

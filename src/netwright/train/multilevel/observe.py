@@ -30,6 +30,8 @@ LAYERS = 3
 """Layers of a network that are looked at: the first, one in the middle, the last."""
 COLUMNS = 6
 """Merged units that are shown of a layer."""
+DARK = 4.0
+"""Multiple of an even share that is drawn darkest, where none is greater: a network that heeds all alike is pale."""
 TOKENS = 40
 """Tokens of a text that attention is shown over; more would be no larger than a dot each."""
 
@@ -70,7 +72,7 @@ def attention(hierarchy: Hierarchy, example: Example) -> list[Layer]:
         merged = _repeated(fine.transfer.aggregations[space.name], a_HTS.shape[0] // space.size)
         if b_HTS.shape[0] == merged.size:
             title = _sizes(f"attention {at}", "heads", a_HTS, b_HTS)
-            found.append(Layer(title=title, tiles=_tiles(_cut(a_HTS), _cut(b_HTS), merged)))
+            found.append(Layer(title=title, tiles=_tiles(_cut(a_HTS), _cut(b_HTS), merged), dark=DARK))
     return _spread(found)
 
 
@@ -114,15 +116,14 @@ def _repeated(merged: Aggregation, times: int) -> Aggregation:
 
 
 def _cut(pattern_HTS: Tensor) -> Tensor:
-    """The part that any query heeds, at most so many tokens, each query's greatest weight as 1.
+    """The part that any query heeds, at most so many tokens, in multiples of an even share of all keys in sight.
 
     The first queries of a causal network have few keys to share their weight among, and would outshine the rest.
     """
     heeded = (pattern_HTS.amax((0, 1)) > 0).nonzero()
     used = min(int(heeded.max()) + 1, TOKENS) if len(heeded) else TOKENS  # what is padded is not heeded
     queries = min(TOKENS, used if pattern_HTS.shape[1] == pattern_HTS.shape[2] else pattern_HTS.shape[1])
-    shown_HTS = pattern_HTS[:, :queries, :used]
-    return shown_HTS / shown_HTS.amax(2, keepdim=True).clamp(min=1e-12)
+    return (pattern_HTS * (pattern_HTS > 0).sum(2, keepdim=True))[:, :queries, :used]
 
 
 # watching

@@ -202,7 +202,10 @@ def draw(
 
 
 MAPS = "over a column: channels that merge, and their similarity; the coarse weights are restricted ones"
-HEADS = "a row is a query, a column a key, dark where it looks most; over a column: heads that merge, their similarity"
+HEADS = (
+    "a row is a query, a column a key; an even share of attention is pale, four times as much or more dark; "
+    "over a column: heads that merge, and their similarity"
+)
 
 
 def save(figure: Any, path: Path) -> Path:

@@ -61,13 +61,20 @@ def test_watching_changes_nothing():
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_padding_is_cut_off_and_each_query_has_its_greatest_weight_as_one():
+def test_padding_is_cut_off_and_an_even_share_is_one():
     weights = torch.zeros(2, 60, 60)
-    weights[:, :, :7] = torch.rand(2, 60, 7) + 0.1
+    weights[:, :, :8] = 1 / 8
+    weights[0, 3, :8] = torch.tensor([0.93, *[0.01] * 7])
     shown = observe._cut(weights)
-    assert shown.shape == (2, 7, 7)
-    assert torch.equal(shown.amax(2), torch.ones(2, 7))
+    assert shown.shape == (2, 8, 8)
+    assert torch.equal(shown[1], torch.ones(8, 8))
+    assert torch.allclose(shown[0, 3], weights[0, 3, :8] * 8)
     assert observe._cut(torch.rand(2, 60, 60)).shape == (2, observe.TOKENS, observe.TOKENS)
+
+
+def test_the_first_queries_of_a_causal_network_do_not_outshine_the_rest():
+    even = torch.ones(1, 5, 5).tril()
+    assert torch.allclose(observe._cut(even / even.sum(2, keepdim=True)), even)
 
 
 def net():
