@@ -352,7 +352,7 @@ def _levels(target: Target, found: Any, report: Any) -> Any:
     table = _table(f"Levels of {target.name}", ("level", "parameters", "FLOPs", "error"), right=(1, 2, 3))
     for at, (parameters, flops) in enumerate(zip(found.parameters, found.flops, strict=True)):
         error = f"{report.errors[at]:.1e}" if at < len(report.errors) else ""
-        table.add_row(str(at), f"{parameters:,}", f"{100 * flops:.3g} %", error)
+        table.add_row(str(at), f"{parameters:,}", "" if flops is None else f"{100 * flops:.3g} %", error)
     return table
 
 

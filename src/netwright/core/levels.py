@@ -44,10 +44,10 @@ _NEUTRAL = "#c3cbd4"
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """One level: parameters, and FLOPs as a share of the finest level's."""
+    """One level: parameters, and FLOPs as a share of the finest level's, if anybody counted them."""
 
     parameters: int
-    flops: float
+    flops: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,8 +239,8 @@ def _blocks(axis: Any, levels: Sequence[Level], bands: Sequence[Band], title: st
         times = f" ×{band.count}" if band.count > 1 else ""
         axis.text(middle, -half - 0.08, _letter(at) + times, ha="center", va="bottom", fontsize=9, color=INK)
     for at, one in enumerate(levels):
-        share = f"{100 * one.flops:.3g} % of FLOPs"
-        axis.text(1.03, at, f"{_count(one.parameters)} parameters\n{share}", va="center", fontsize=8.5,
+        share = "" if one.flops is None else f"\n{100 * one.flops:.3g} % of FLOPs"
+        axis.text(1.03, at, f"{_count(one.parameters)} parameters{share}", va="center", fontsize=8.5,
                   color=MUTED, linespacing=1.3)  # fmt: skip
     axis.set(xlim=(0, 1.42), ylim=(len(levels) - 0.6, -0.62), xticks=[])
     axis.set_yticks(range(len(levels)), [f"level {at}" for at in range(len(levels))], fontsize=9)
@@ -366,7 +366,10 @@ class _Told:
             (int(r.get("level", 0)), float(r.get("work", r["step"])), float(r["validation_loss"]))
             for r in rows if _has(r, "validation_loss")
         ]  # fmt: skip
-        self.changes = [(float(r["work"]), int(r["to_level"]), r.get("accepted")) for r in rows if _has(r, "to_level")]
+        self.changes: list[tuple[float, int, Any]] = []
+        for row in rows:  # a resumed run may have written a change twice
+            if _has(row, "to_level") and (not self.changes or self.changes[-1][1] != row["to_level"]):
+                self.changes.append((float(row["work"]), int(row["to_level"]), row.get("accepted")))
         seen = [visit.level for visit in self.visits] + [level for _, level, _ in self.changes]
         self.levels = 1 + max(seen, default=0)
 

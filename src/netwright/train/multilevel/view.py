@@ -10,6 +10,7 @@ Figures need matplotlib (extra "plot"); a training without it goes without them.
 from __future__ import annotations
 
 import copy
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,10 +52,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """A hierarchy in numbers: of each level parameters and FLOPs relative to the finest, and its spaces."""
+    """A hierarchy in numbers: of each level parameters and FLOPs relative to the finest, and its spaces.
+
+    FLOPs are None where they cannot be counted.
+    """
 
     parameters: tuple[int, ...]
-    flops: tuple[float, ...]
+    flops: tuple[float | None, ...]
     spaces: tuple[Row, ...]
     notes: tuple[str, ...]
 
@@ -75,14 +79,17 @@ def summary(hierarchy: Hierarchy) -> Summary:
     flops = [_flops(level.model, hierarchy.example) for level in levels]
     return Summary(
         parameters=tuple(facts.parameters(level.model) for level in levels),
-        flops=tuple(each / flops[0] if flops[0] else 1.0 for each in flops),
+        flops=tuple(each / flops[0] if each is not None and flops[0] else None for each in flops),
         spaces=tuple(_row(hierarchy, space.name) for space in levels[0].coupling.spaces),
         notes=levels[0].coupling.notes,
     )
 
 
-def _flops(model: nn.Module, example: Example) -> float:
-    return float(facts.trace(_Named(model, example), {"given": _tensors(example)}, batch=1).flops)
+def _flops(model: nn.Module, example: Example) -> float | None:
+    try:
+        return float(facts.trace(_Named(model, example), {"given": _tensors(example)}, batch=1).flops)
+    except Exception:  # not every network that runs can be counted; its levels can be looked at all the same
+        return None
 
 
 class _Named(nn.Module):
@@ -257,18 +264,27 @@ def after_training(
 
 
 def shares(rows: Sequence[Mapping[str, Any]]) -> dict[int, float]:
-    """Level -> its share of all work, from rows of metrics.jsonl; empty for a training that had no levels."""
+    """Level -> its share of all work, from rows of metrics.jsonl; empty for a training that had no levels.
+
+    What a change of level costs is counted to the level that is left.
+    """
     spent: dict[int, float] = {}
-    before = 0.0
+    level, before = 0, 0.0
     for row in rows:
         if row.get("work") is None:
             continue
-        # what a change of level costs is counted to the level that it leads to
-        level = int(row["to_level"] if row.get("to_level") is not None else row["level"])
         spent[level] = spent.get(level, 0.0) + max(0.0, float(row["work"]) - before)
         before = max(before, float(row["work"]))
+        if row.get("to_level") is not None:
+            level = int(row["to_level"])
     total = sum(spent.values())
     return {level: spent[level] / total for level in sorted(spent)} if total else {}
+
+
+def changes(rows: Sequence[Mapping[str, Any]]) -> int:
+    """How often the level changed; a row that a resumed run wrote twice counts once."""
+    levels = [0, *(int(row["to_level"]) for row in rows if row.get("to_level") is not None)]
+    return sum(a != b for a, b in itertools.pairwise(levels))
 
 
 def told(rows: Sequence[Mapping[str, Any]], made_by: Mapping[str, Any]) -> str:
@@ -280,5 +296,5 @@ def told(rows: Sequence[Mapping[str, Any]], made_by: Mapping[str, Any]) -> str:
     had = [f"level {level} {100 * share:.0f} %" for level, share in shares(rows).items()]
     if schedule == "single" or not had:
         return ""
-    changes = sum(row.get("to_level") is not None for row in rows)
-    return f"Levels: {schedule}, {changes} change{'s' * (changes != 1)} of level; share of work: {', '.join(had)}"
+    times = changes(rows)
+    return f"Levels: {schedule}, {times} change{'s' * (times != 1)} of level; share of work: {', '.join(had)}"

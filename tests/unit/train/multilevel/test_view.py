@@ -86,16 +86,42 @@ ROWS = [
 
 
 def test_shares_of_work_are_of_all_work():
-    assert view.shares(ROWS) == {0: 0.75, 1: 0.25}
+    assert view.shares(ROWS) == pytest.approx({0: 0.7, 1: 0.3})
     assert view.shares([{"step": 1, "loss": 2.0}]) == {}
 
 
 def test_what_levels_did_is_a_sentence():
     made_by = {"train": {"multilevel": {"schedule": "cascade"}}}
-    said = "Levels: cascade, 2 changes of level; share of work: level 0 75 %, level 1 25 %"
+    said = "Levels: cascade, 2 changes of level; share of work: level 0 70 %, level 1 30 %"
     assert view.told(ROWS, made_by) == said
     assert view.told(ROWS, {"train": {"multilevel": {"schedule": "single"}}}) == ""
     assert view.told(ROWS, {"train": {}}) == view.told([], made_by) == ""  # one made before there were levels
+
+
+def test_steps_since_the_last_row_count_to_the_level_that_did_them():
+    rows = []
+    for cycle in range(30):  # four steps fine, forty of a quarter coarse; a row of loss only now and then
+        rows += [{"work": 14.0 * cycle + 4, "to_level": 1}, {"work": 14.0 * cycle + 14, "to_level": 0}]
+        rows += [{"work": 14.0 * cycle + 14, "loss": 1.0, "level": 0}] if cycle % 7 == 0 else []
+    assert view.shares(rows) == pytest.approx({0: 4 / 14, 1: 10 / 14})
+
+
+def test_a_change_that_a_resumed_run_wrote_twice_counts_once():
+    again = [*ROWS[:5], ROWS[4], *ROWS[5:]]
+    assert view.changes(again) == view.changes(ROWS) == 2
+    assert view.shares(again) == view.shares(ROWS)
+
+
+def test_a_network_whose_flops_cannot_be_counted_is_looked_at_all_the_same(monkeypatch):
+    pytest.importorskip("matplotlib")
+    found = Hierarchy.build(mlp(), torch.randn(4, 10))
+
+    def uncounted(*about, **more):
+        raise RuntimeError("not this one")
+
+    monkeypatch.setattr(view.facts, "trace", uncounted)
+    assert view.summary(found).flops == (None, None)
+    assert view.hierarchy_figure(found).axes
 
 
 def build(kind):
