@@ -104,6 +104,38 @@ def correct(fine: nn.Module, coarse: nn.Module, transfer: Transfer, alpha: float
             buffer.copy_(dict(coarse.named_buffers())[name])
 
 
+@torch.no_grad()
+def expand(fine: nn.Module, coarse: nn.Module, transfer: Transfer, detail: float = 0.0) -> None:
+    """Fill an untrained fine network: one unit of each aggregate is the coarse one, the others stay as initialized.
+
+    What reads those others keeps `detail` times its first weights on them; with 0 the fine network computes exactly
+    what the coarse one does, and learns from the first step, since its new units are no copies. Where a normalization
+    runs over the units all of them are copies, as `correct` makes them. In the manner of Net2WiderNet (Chen et al. 2016,
+    arXiv:1511.05641), with zeros for its copies.
+    """
+    source, parameters, copied = weights(coarse), dict(fine.named_parameters()), transfer.normalized
+    for name, w in weights(fine).items():
+        lines = transfer.lines(name, w.device)
+        if name not in parameters or not lines:
+            w.copy_(transfer.prolong(name, source[name]))
+            continue
+        nothing = torch.zeros((), dtype=torch.bool, device=w.device)
+        grown, is_new = source[name], {"rows": nothing, "columns": nothing}
+        for line in reversed(lines):
+            if (transfer.name(name), line.dim) in copied:
+                grown = line.spread(grown, line.split)
+                continue
+            grown = grown.index_select(line.dim, line.index)
+            shape = [1] * w.dim()
+            shape[line.dim] = -1
+            new = torch.ones(len(line.index), dtype=torch.bool, device=w.device)
+            new[line.members[:, 0]] = False
+            kind = "columns" if isinstance(line.split, Tensor) or line.split != 1 else "rows"
+            is_new[kind] = is_new[kind] | new.view(shape)
+        grown = torch.where(is_new["columns"], detail * w, grown)
+        w.copy_(torch.where(is_new["rows"], w, grown))
+
+
 def tau(coarse: Mapping[str, Tensor], fine: Mapping[str, Tensor], above: Mapping[str, Tensor], by: Transfer) -> Tensors:
     """tau = grad L_c(R w) - P^T (grad L_f(w) - tau_f): with it, coarse training begins with the fine gradient.
 

@@ -59,6 +59,9 @@ class Config:
     """How far the finer weights follow the coarser ones: 1 all the way."""
     detail: Annotated[float, Range(0, 1)] = 1.0
     """How much is kept of what the coarser level cannot represent; 0 leaves copies that stay equal for ever."""
+    growth: Literal["copy", "expand"] = "copy"
+    """How a level that was not trained yet is filled: with copies of the coarser one's units, or with those units and
+    new ones, which are read with `detail` times their first weights."""
     state: Literal["transfer", "reset"] = "transfer"
     """Whether the optimizer's state goes along between levels."""
     lr_scale: Annotated[float, Range(0.01, 100)] = 1.0

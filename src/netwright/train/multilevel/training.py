@@ -32,6 +32,7 @@ from netwright.train.multilevel.correction import (
     correct_state,
     counted_anew,
     displacement,
+    expand,
     own_statistics,
     restrict,
     sample,
@@ -260,12 +261,15 @@ class Multilevel(Training):
                 for name, value in fine.model.state_dict().items():
                     value.copy_(before[name])
 
-        if fine.trained and settings.safeguard:
+        if not fine.trained and settings.growth == "expand":
+            expand(fine.model, coarse.model, transfer, settings.detail)
+        elif fine.trained and settings.safeguard:
             found = self.guard.pass_on(apply, undo, self._probe(), settings.alpha, row["displacement"])
             row |= dict(zip(("accepted", "loss_before", "loss_after"), found, strict=True))
         else:
             apply(settings.alpha)
-        if row.get("accepted", 1.0):
+        grown = not fine.trained and settings.growth == "expand"  # new units have no past
+        if row.get("accepted", 1.0) and not grown:
             correct_state(fine, coarse, transfer, settings.state)
         if event.last:
             coarse.needed = False

@@ -104,6 +104,12 @@ class Transfer:
         return self.aliases.get(name, name)
 
     @property
+    def normalized(self) -> set[tuple[str, int]]:
+        """Tensor and dimension of the merged spaces that a normalization runs over, or that an embedding shares."""
+        spaces = (s for s in self.coupling.spaces if (s.uniform or s.scaled) and s.name in self.aggregations)
+        return {(self.name(axis.tensor), axis.dim) for space in spaces for axis in space.axes}
+
+    @property
     def changed(self) -> tuple[str, ...]:
         """Names of the tensors that have other shapes on the coarse level."""
         return tuple(self._lines)

@@ -12,7 +12,7 @@ from netwright.data import synthetic
 from netwright.models import cnn, mlp, transformer
 from netwright.train.loop import begin, fit
 from netwright.train.multilevel import schedules
-from netwright.train.multilevel.correction import correct, displacement, sample
+from netwright.train.multilevel.correction import correct, displacement, expand, sample
 from netwright.train.multilevel.hierarchy import Hierarchy
 from netwright.train.multilevel.matching import Aggregation
 from netwright.train.multilevel.schedules import Restrict, Smooth
@@ -90,6 +90,7 @@ def test_identity_transfers_train_as_one_level_does_bit_for_bit(tmp_path, monkey
     """A coarse network as large as the fine one: everything goes through R, P and the optimizer's transfer."""
     train = {"optimizer": optimizer, "epochs": 3}
     plain, _ = trained(tmp_path / "plain", IMAGES, mlp, config("single", train=train))
+
     def identity(self, level):
         return {space.name: Aggregation(torch.arange(space.size), space.size) for space in level.coupling.free}
 
@@ -128,6 +129,28 @@ def test_without_detail_a_corrected_network_computes_what_the_coarse_one_does():
         torch.testing.assert_close(model(**example), coarse(**example), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("task", "module"), [(IMAGES, mlp), (IMAGES, cnn), (TEXTS, transformer)])
+def test_a_network_that_expands_computes_what_the_coarse_one_does_and_has_new_units(task, module):
+    model = network(module, task).eval()
+    first = {name: p.detach().clone() for name, p in model.named_parameters()}
+    example = task.example(3)
+    hierarchy = Hierarchy.build(model, example)
+    coarse, transfer = hierarchy.levels[1].model.eval(), hierarchy.levels[0].transfer
+    with torch.no_grad():
+        for p in coarse.parameters():
+            p.copy_(torch.randn(p.shape) * 0.1)
+        expand(model, coarse, transfer)
+        torch.testing.assert_close(model(**example), coarse(**example), rtol=1e-5, atol=1e-6)
+        expand(model, coarse, transfer, detail=1.0)
+    fresh = [name for name, p in model.named_parameters() if torch.isin(first[name].flatten(), p.flatten()).any()]
+    assert len(fresh) > 1, "some units are as they were initialized"
+
+
+def test_growing_by_expansion_trains(tmp_path):
+    _, fitted = trained(tmp_path, IMAGES, cnn, config("cascade", growth="expand", detail=0.0, width=(1, 2, 4)))
+    assert fitted.step == fitted.total_steps
+
+
 def test_interpolation_is_that_of_the_paper():
     """(1 - a) w + a P w_c, where detail is 1 - a (Zou, Zhang and Deng, ICLR 2024)."""
     model = network(mlp, IMAGES)
@@ -163,8 +186,11 @@ class _Spy:
 
     def step(self):
         optimizer = self.training.optimizer
-        kept, optimizer.step = optimizer.step, lambda *_, **__: self.seen.append(
-            {name: p.grad.clone() for name, p in self.training.model.named_parameters()}
+        kept, optimizer.step = (
+            optimizer.step,
+            lambda *_, **__: self.seen.append(
+                {name: p.grad.clone() for name, p in self.training.model.named_parameters()}
+            ),
         )
         self.training.one_step()
         optimizer.step = kept
