@@ -280,7 +280,9 @@ class Multilevel(Training):
 
     def _costs(self, example: Mapping[str, Tensor]) -> tuple[float, ...]:
         seen = [view.inputs_of(batch_of(example, self.config.batch)) for view in self.views]
-        return costs([self.widths[at].model for at in self.which], seen, self.config.optimizer, self.team.device.type)
+        models = [self.widths[at].model for at in self.which]
+        with self.autocast():
+            return costs(models, seen, self.config.optimizer, self.team.device.type)
 
     def _width(self, model: nn.Module) -> Width:
         average = copy_state(model) if self.config.average else {}
