@@ -1,10 +1,10 @@
 """What passes between two levels: fresh coarse weights, corrections of fine ones, tau, and the guard over them.
 
-    restrict(fine, coarse, transfer)
+    restrict(fine, coarse, passage)
     ...                                     # train the coarse network
-    correct(fine, coarse, transfer, alpha=1.0, detail=1.0)
+    correct(fine, coarse, passage, alpha=1.0, detail=1.0)
 
-Works on two networks and the `Transfer` between them; does not know schedules or the loop.
+Works on two networks and the `Passage` between them; does not know schedules or the loop.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from netwright.train.multilevel.transfer import DUAL, SQUARED, Transfer, move_state
-
-Tensors = dict[str, Tensor]
+from netwright.train.multilevel.passage import Passage, Tensors
 
 
 class Trained(Protocol):
@@ -37,139 +35,206 @@ def weights(model: nn.Module) -> Tensors:
 
 
 @torch.no_grad()
-def sample(fine: nn.Module, coarse: nn.Module, transfer: Transfer) -> None:
+def sample(fine: nn.Module, coarse: nn.Module, passage: Passage) -> None:
     """Give `coarse` weights as if it had been initialized itself: one member of each aggregate, not their mean.
 
     The mean of n independent weights has 1 / n of their variance, and a network that starts with it learns slowly
     (He et al. 2015, arXiv:1502.01852). Columns are scaled by the root of the aggregate's size, as fewer are summed.
+    Of two blocks it takes the first.
     """
     target = weights(coarse)
     for name, tensor in weights(fine).items():
+        if passage.second(name):
+            continue
         x = tensor
-        for line in transfer.lines(name, tensor.device):
+        for line in passage.lines(name, tensor.device):
             first = line.members[:, 0]
             x = x.index_select(line.dim, first)
             if isinstance(line.split, Tensor):
-                shape = [1] * x.dim()
-                shape[line.dim] = -1
-                x = x / line.split[first].to(x.dtype).view(shape).sqrt()
+                x = x / line.split[first].to(x.dtype).view(_along(line.dim, x)).sqrt()
             elif line.split != 1:
                 x = x / line.split**0.5
-        target[name].copy_(x)
+        target[passage.below(name)].copy_(x)
 
 
-def displacement(fine: nn.Module, coarse: nn.Module, transfer: Transfer) -> float:
+@torch.no_grad()
+def displacement(fine: nn.Module, coarse: nn.Module, passage: Passage) -> float:
     """How far the coarse parameters have moved: |w_c - R w| / |R w|."""
-    here = dict(coarse.named_parameters())
+    start = passage.restrict({name: p.detach() for name, p in fine.named_parameters()})
     moved = norm = 0.0
-    for name, w in fine.named_parameters():
-        rw = transfer.restrict(name, w.detach())
-        moved += float((here[name].detach() - rw).square().sum())
-        norm += float(rw.square().sum())
+    for name, w_c in coarse.named_parameters():
+        moved += float((w_c - start[name]).square().sum())
+        norm += float(start[name].square().sum())
     return math.sqrt(moved / max(norm, 1e-30))
 
 
 @torch.no_grad()
-def restrict(fine: nn.Module, coarse: nn.Module, transfer: Transfer) -> None:
+def restrict(fine: nn.Module, coarse: nn.Module, passage: Passage) -> None:
     """w_c <- R w, for parameters and buffers."""
-    target = {**dict(coarse.named_parameters()), **dict(coarse.named_buffers())}
-    for name, value in (*fine.named_parameters(), *fine.named_buffers()):
-        target[name].copy_(transfer.restrict(name, value))
+    found = passage.restrict(weights(fine))
+    for name, value in weights(coarse).items():
+        value.copy_(found[name])
+    _counters(fine, coarse, passage, down=True)
 
 
 @torch.no_grad()
-def correct(fine: nn.Module, coarse: nn.Module, transfer: Transfer, alpha: float = 1.0, detail: float = 1.0) -> None:
+def correct(
+    fine: nn.Module, coarse: nn.Module, passage: Passage, alpha: float = 1.0, detail: float = 1.0, seconds: bool = True
+) -> None:
     """w <- P((1 - alpha) R w + alpha w_c) + detail (I - P R) w, in place; buffers follow the coarse ones all the way.
 
     alpha = detail = 1 is the correction of the full approximation scheme (Brandt 1977), detail = 1 - alpha the
     interpolation of Zou, Zhang and Deng (ICLR 2024). What is not merged between the levels goes (1 - alpha) w + alpha
-    w_c. A coarse network that has not moved changes nothing, to the bit, where detail is 1.
+    w_c. A coarse network that has not moved changes nothing, to the bit, where detail is 1. Without `seconds` the
+    second blocks of pairs are left out of it all.
     """
-    source = weights(coarse)
+    w = {name: x for name, x in weights(fine).items() if seconds or not passage.second(name)}
+    w_c = weights(coarse)
     parameters = dict(fine.named_parameters())
-    for name, w in weights(fine).items():
-        w_c, merged = source[name], bool(transfer.lines(name, w.device))
+    rw = passage.restrict(w)
+    still = {name for name, x in w_c.items() if torch.equal(rw[name], x)} if detail == 1 else set()
+    target = {name: x if alpha == 1 else rw[name].lerp(x, alpha) for name, x in w_c.items()}
+    names = [name for name in w if passage.below(name) not in still]
+    up, back = passage.prolong(target, names), passage.prolong(rw, names)
+    for name in names:
         if name not in parameters:
-            w.copy_(transfer.prolong(name, w_c))
-        elif not merged:
-            w.copy_(w_c) if alpha == 1 else w.lerp_(w_c, alpha)
+            w[name].copy_(passage.prolong(w_c, [name])[name])
+        elif passage.plain(name, w[name]):
+            w[name].copy_(up[name])
         else:
-            rw = transfer.restrict(name, w)
-            if detail == 1 and torch.equal(rw, w_c):
-                continue
-            kept = detail * (w - transfer.prolong(name, rw))
-            w.copy_(transfer.prolong(name, w_c if alpha == 1 else rw.lerp(w_c, alpha))).add_(kept)
-    for name, buffer in fine.named_buffers():
-        if not buffer.is_floating_point():
-            buffer.copy_(dict(coarse.named_buffers())[name])
+            w[name].copy_(up[name] + detail * (w[name] - back[name]))
+    _counters(fine, coarse, passage, down=False)
 
 
 @torch.no_grad()
-def expand(fine: nn.Module, coarse: nn.Module, transfer: Transfer, detail: float = 0.0) -> None:
-    """Fill an untrained fine network: one unit of each aggregate is the coarse one, the others stay as initialized.
+def grow(fine: nn.Module, coarse: nn.Module, passage: Passage, expand: bool, detail: float) -> None:
+    """Fill an untrained fine network from a coarse one.
 
-    What reads those others keeps `detail` times its first weights on them; with 0 the fine network computes exactly
-    what the coarse one does, and learns from the first step, since its new units are no copies. Where a normalization
-    runs over the units all of them are copies, as `correct` makes them. In the manner of Net2WiderNet (Chen et al. 2016,
-    arXiv:1511.05641), with zeros for its copies.
+    Where units are merged it gets copies, with `detail` times what its initialization has beside them to tell them
+    apart. With `expand` one unit of each aggregate is the coarse one and the others stay as initialized; what reads
+    those others keeps `detail` times its first weights on them. With 0 the fine network computes exactly what the
+    coarse one does, and learns from the first step, since its new units are no copies; where a normalization runs over
+    the units they are copies all the same. In the manner of Net2WiderNet (Chen et al. 2016, arXiv:1511.05641), with
+    zeros for its copies. A second block of a pair stays as initialized, to be closed by the caller.
     """
-    source, parameters, copied = weights(coarse), dict(fine.named_parameters()), transfer.normalized
+    if not expand:
+        correct(fine, coarse, passage, detail=detail, seconds=False)
+        return
+    source, parameters, copied = weights(coarse), dict(fine.named_parameters()), passage.normalized
     for name, w in weights(fine).items():
-        lines = transfer.lines(name, w.device)
-        if name not in parameters or not lines:
-            w.copy_(transfer.prolong(name, source[name]))
+        lines = passage.lines(name, w.device)
+        if passage.second(name):
             continue
-        nothing = torch.zeros((), dtype=torch.bool, device=w.device)
-        grown, is_new = source[name], {"rows": nothing, "columns": nothing}
+        if name not in parameters or not lines:
+            w.copy_(passage.prolong(source, [name])[name])
+            continue
+        rows = columns = torch.zeros((), dtype=torch.bool, device=w.device)
+        grown = source[passage.below(name)]
         for line in reversed(lines):
-            if (transfer.name(name), line.dim) in copied:
+            if (name, line.dim) in copied:
                 grown = line.spread(grown, line.split)
                 continue
             grown = grown.index_select(line.dim, line.index)
-            shape = [1] * w.dim()
-            shape[line.dim] = -1
             new = torch.ones(len(line.index), dtype=torch.bool, device=w.device)
             new[line.members[:, 0]] = False
-            kind = "columns" if isinstance(line.split, Tensor) or line.split != 1 else "rows"
-            is_new[kind] = is_new[kind] | new.view(shape)
-        grown = torch.where(is_new["columns"], detail * w, grown)
-        w.copy_(torch.where(is_new["rows"], w, grown))
+            if isinstance(line.split, Tensor) or line.split != 1:
+                columns = columns | new.view(_along(line.dim, w))
+            else:
+                rows = rows | new.view(_along(line.dim, w))
+        w.copy_(torch.where(rows, w, torch.where(columns, detail * w, grown)))
 
 
-def tau(coarse: Mapping[str, Tensor], fine: Mapping[str, Tensor], above: Mapping[str, Tensor], by: Transfer) -> Tensors:
+def _along(dim: int, x: Tensor) -> list[int]:
+    """The shape of a vector along one dimension of a tensor."""
+    return [-1 if at == dim else 1 for at in range(x.dim())]
+
+
+def _counters(fine: nn.Module, coarse: nn.Module, passage: Passage, down: bool) -> None:
+    """Buffers that hold whole numbers (counts of batches) are copied."""
+    below = dict(coarse.named_buffers())
+    for name, buffer in fine.named_buffers():
+        if not buffer.is_floating_point():
+            other = below[passage.below(name)]
+            other.copy_(buffer) if down else buffer.copy_(other)
+
+
+def tau(coarse: Mapping[str, Tensor], fine: Mapping[str, Tensor], above: Mapping[str, Tensor], by: Passage) -> Tensors:
     """tau = grad L_c(R w) - P^T (grad L_f(w) - tau_f): with it, coarse training begins with the fine gradient.
 
     `coarse` and `fine` are those gradients by parameter, on the same batches; `above` is the finer level's own tau.
     Taken from coarse gradients, it makes them those of L_c(w_c) - <tau, w_c>.
     """
     known = {name: gradient - above[name] if name in above else gradient for name, gradient in fine.items()}
-    return {name: coarse[name] - by.adjoint(name, gradient) for name, gradient in known.items() if name in coarse}
+    restricted = by.adjoint(known)
+    return {name: coarse[name] - gradient for name, gradient in restricted.items() if name in coarse}
+
+
+DUAL = ("momentum_buffer", "exp_avg", "grad_avg")
+"""State of torch's optimizers that is a sum of gradients."""
+SQUARED = ("exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum")
+"""State that is a sum of squared gradients."""
 
 
 @torch.no_grad()
-def correct_state(fine: Trained, coarse: Trained, transfer: Transfer, mode: Literal["transfer", "reset"]) -> None:
+def restrict_state(fine: Trained, coarse: Trained, passage: Passage, mode: Literal["transfer", "reset"]) -> None:
+    """The coarse optimizer's state from the fine one's; with "reset" it begins without.
+
+    First moments and momentum are sums of gradients and move by the transpose of P, second ones by its squared
+    factors, numbers (the count of steps) as they are.
+    """
+    coarse.optimizer.state.clear()
+    for key, values in _states(fine).items() if mode == "transfer" else ():
+        down = {DUAL: passage.adjoint, SQUARED: passage.adjoint_squared}
+        moved = next((move(values) for keys, move in down.items() if key in keys), None)
+        _put(coarse, key, moved if moved is not None else {passage.below(name): x for name, x in values.items()})
+
+
+@torch.no_grad()
+def correct_state(fine: Trained, coarse: Trained, passage: Passage, mode: Literal["transfer", "reset"]) -> None:
     """The fine optimizer's state after a correction: what the coarse one brings, and the fine one's own detail.
 
     Momentum and first moments m <- R^T m_c + (I - R^T P^T) m, second moments likewise, their detail at least 0. A fine
     network that was not trained yet takes the coarse state alone; with "reset" a trained one keeps its own.
     """
-    kept = {name: dict(fine.optimizer.state.get(p, {})) for name, p in fine.model.named_parameters()}
-    if mode == "reset" and any(kept.values()):
+    if mode == "reset":
         return
-    lost: dict[tuple[str, str], Tensor] = {}
-    for name, state in kept.items():
-        for key in (key for key in state if transfer.lines(name, state[key].device) and key in DUAL + SQUARED):
-            down, up = (
-                (transfer.adjoint, transfer.lift) if key in DUAL else (transfer.adjoint_squared, transfer.lift_squared)
-            )
-            detail = state[key] - up(name, down(name, state[key]))
-            lost[name, key] = detail if key in DUAL else detail.clamp_(min=0)
-    move_state(transfer, coarse.optimizer, fine.optimizer, coarse.model, fine.model, "prolong", mode)
-    parameters = dict(fine.model.named_parameters())
-    for (name, key), detail in lost.items():
-        state = fine.optimizer.state.get(parameters[name], {})
-        if key in state:
-            state[key].add_(detail)
+    own, names = _states(fine), [name for name, _ in fine.model.named_parameters()]
+    for key, values in _states(coarse).items():
+        kept = own.get(key, {})
+        if key in DUAL:
+            moved = passage.lift(values, names)
+            lost = _lost(kept, passage.lift(passage.adjoint(kept), list(kept)), passage)
+        elif key in SQUARED:
+            moved = passage.lift_squared(values, names)
+            back = passage.lift_squared(passage.adjoint_squared(kept), list(kept))
+            lost = {name: x.clamp(min=0) for name, x in _lost(kept, back, passage).items()}
+        else:
+            moved, lost = {name: values[passage.below(name)] for name in names if passage.below(name) in values}, {}
+        _put(fine, key, {name: x + lost[name] if name in lost else x for name, x in moved.items()})
+
+
+def _lost(kept: Tensors, back: Tensors, passage: Passage) -> Tensors:
+    return {name: x - back[name] for name, x in kept.items() if not passage.plain(name, x)}
+
+
+def _states(of: Trained) -> dict[str, Tensors]:
+    """An optimizer's state: key -> parameter's name -> value; of a parameter with state of unknown meaning nothing."""
+    found: dict[str, Tensors] = {}
+    for name, parameter in of.model.named_parameters():
+        state = {key: x for key, x in of.optimizer.state.get(parameter, {}).items() if isinstance(x, Tensor)}
+        if all(key in DUAL + SQUARED or not x.dim() for key, x in state.items()):
+            for key, x in state.items():
+                found.setdefault(key, {})[name] = x
+    return found
+
+
+def _put(of: Trained, key: str, values: Mapping[str, Tensor]) -> None:
+    """Copies of the values, laid out as the parameters are: another layout is another code path, and may round else."""
+    for name, parameter in of.model.named_parameters():
+        if name in values:
+            value = values[name]
+            place = torch.empty_like(parameter, dtype=value.dtype) if value.shape == parameter.shape else None
+            of.optimizer.state[parameter][key] = value.clone() if place is None else place.copy_(value)
 
 
 @dataclass

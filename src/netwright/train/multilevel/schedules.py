@@ -29,6 +29,8 @@ class Config:
     """single, cascade, coalesce, v, w, f or auto."""
     width: Annotated[tuple[int, ...], Range(1, 1024)] = (1, 2)
     """What each level's widths are divided by, finest first: powers of two that do not fall."""
+    depth: Annotated[tuple[int, ...], Range(1, 1024)] = (1,)
+    """What each level's number of alike residual blocks is divided by; further levels have as many as the last."""
     resolution: Annotated[tuple[float, ...], Range(0.01, 1)] = (1.0,)
     """Share of an image's height and width that each level sees; further levels see what the last one does."""
     length: Annotated[tuple[float, ...], Range(0.01, 1)] = (1.0,)
@@ -78,11 +80,12 @@ class Config:
     """Steps over which progress is measured. Auto."""
 
     def __post_init__(self) -> None:
-        ladder = [width for width in self.width if width & (width - 1) == 0]
-        if not self.width or self.width[0] != 1 or list(self.width) != sorted(ladder):
-            raise ValueError(f"width = {list(self.width)} is no list like [1, 2, 4]: powers of two, finest first")
-        if any(coarse > 2 * fine for fine, coarse in itertools.pairwise(self.width)):
-            raise ValueError(f"width = {list(self.width)} leaves out a level; set width=[1, 2, 4]")
+        for name in ("width", "depth"):
+            values = list(getattr(self, name))
+            if not values or values[0] != 1 or values != sorted(v for v in values if v & (v - 1) == 0):
+                raise ValueError(f"{name} = {values} is no list like [1, 2, 4]: powers of two, finest first")
+            if any(coarse > 2 * fine for fine, coarse in itertools.pairwise(values)):
+                raise ValueError(f"{name} = {values} leaves out a level; set {name}=[1, 2, 4]")
         for name in ("resolution", "length"):
             values = getattr(self, name)
             if not values or values[0] != 1 or list(values) != sorted(values, reverse=True):
@@ -97,12 +100,15 @@ class Config:
     @property
     def levels(self) -> int:
         """How many levels the longest of the lists describes."""
-        return max(len(self.width), len(self.resolution), len(self.length))
+        return max(len(self.width), len(self.depth), len(self.resolution), len(self.length))
 
-    def at(self, level: int) -> tuple[int, float, float]:
-        """Divisor of the width, and shares of resolution and length, of a level."""
-        lists = (self.width, self.resolution, self.length)
-        return tuple(values[min(level, len(values) - 1)] for values in lists)  # type: ignore[return-value]
+    def shape(self, level: int) -> tuple[int, int]:
+        """Divisors of width and depth of a level."""
+        return self.width[min(level, len(self.width) - 1)], self.depth[min(level, len(self.depth) - 1)]
+
+    def view(self, level: int) -> tuple[float, float]:
+        """Shares of resolution and length that a level sees."""
+        return self.resolution[min(level, len(self.resolution) - 1)], self.length[min(level, len(self.length) - 1)]
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from netwright.train.multilevel.matching import Aggregation
 from netwright.train.multilevel.spaces import Axis, Coupling, Space
 
 
 @dataclass(frozen=True, eq=False)
-class _Line:
+class Line:
     """One dimension of a tensor: element -> coarse element, and the factors of R and P at each element.
 
     `members` (size, k) lists an aggregate's elements; one with fewer repeats its first, with a factor of 0 (`pads`).
@@ -36,7 +36,7 @@ class _Line:
     mean: Tensor | float
     split: Tensor | float
 
-    def to(self, device: torch.device) -> _Line:
+    def to(self, device: torch.device) -> Line:
         moved: dict[str, Any] = {name: part.to(device) for name, part in vars(self).items() if isinstance(part, Tensor)}
         return replace(self, **moved)
 
@@ -90,10 +90,10 @@ class Transfer:
                 found = axes.setdefault((self.name(axis.tensor), axis.dim), [])
                 if (axis, spaces[name]) not in found:
                     found.append((axis, spaces[name]))
-        self._lines: dict[str, list[_Line]] = {}
+        self._lines: dict[str, list[Line]] = {}
         for (tensor, dim), found in sorted(axes.items(), key=lambda item: item[0]):
             self._lines.setdefault(tensor, []).append(_line(dim, shapes[tensor][dim], found, self.aggregations))
-        self._moved: dict[tuple[str, torch.device], list[_Line]] = {}
+        self._moved: dict[tuple[str, torch.device], list[Line]] = {}
 
     def with_aggregations(self, aggregations: Mapping[str, Aggregation]) -> Transfer:
         """The same tensors with other units merged."""
@@ -121,7 +121,7 @@ class Transfer:
             shape[line.dim] = len(line.members)
         return torch.Size(shape)
 
-    def lines(self, name: str, device: torch.device) -> list[_Line]:
+    def lines(self, name: str, device: torch.device) -> list[Line]:
         """The merged dimensions of a tensor, on a device."""
         name = self.name(name)
         if name not in self._lines or device.type == "cpu":
@@ -167,7 +167,7 @@ class Transfer:
         return tensor
 
 
-def _line(dim: int, length: int, axes: list[tuple[Axis, Space]], aggregations: Mapping[str, Aggregation]) -> _Line:
+def _line(dim: int, length: int, axes: list[tuple[Axis, Space]], aggregations: Mapping[str, Aggregation]) -> Line:
     """All spaces that lie in one dimension, merged one after the other."""
     index = torch.arange(length)
     mean, split = torch.ones(length, dtype=torch.float64), torch.ones(length, dtype=torch.float64)
@@ -194,7 +194,7 @@ def _line(dim: int, length: int, axes: list[tuple[Axis, Space]], aggregations: M
     real = place < counts[:, None]
     members = order[offset[:, None] + torch.where(real, place, 0)]
     pads = None if bool(real.all()) else real.double()
-    return _Line(dim, index, members, pads, _constant(mean), _constant(split))
+    return Line(dim, index, members, pads, _constant(mean), _constant(split))
 
 
 def _merged(axis: Axis, n: int, aggregation: Aggregation, length: int) -> Tensor:
@@ -260,59 +260,3 @@ def coarser(coupling: Coupling, aggregations: Mapping[str, Aggregation]) -> Coup
         for space in coupling.spaces
     )
     return Coupling(spaces, coupling.notes)
-
-
-DUAL = ("momentum_buffer", "exp_avg", "grad_avg")
-"""State of torch's optimizers that is a sum of gradients."""
-SQUARED = ("exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum")
-"""State that is a sum of squared gradients."""
-
-
-def move_state(
-    transfer: Transfer,
-    source: torch.optim.Optimizer,
-    target: torch.optim.Optimizer,
-    source_model: nn.Module,
-    target_model: nn.Module,
-    direction: Literal["restrict", "prolong"],
-    mode: Literal["transfer", "reset"] = "transfer",
-) -> None:
-    """The optimizer state of a level -> that of its neighbour; parameters are matched by name.
-
-    First moments and momentum move as gradients do, second ones by the squared factors, numbers (the count of steps)
-    as they are. A parameter whose state has anything else of its shape begins without state, as all do with "reset".
-    """
-    down = direction == "restrict"
-    first = transfer.adjoint if down else transfer.lift
-    second = transfer.adjoint_squared if down else transfer.lift_squared
-    targets = dict(target_model.named_parameters())
-    for name, parameter in source_model.named_parameters():
-        state, goal = source.state.get(parameter), targets[name]
-        known = DUAL + SQUARED
-        foreign = any(
-            isinstance(value, Tensor) and value.dim() > 0 and key not in known for key, value in (state or {}).items()
-        )
-        if mode == "reset" or not state or foreign:
-            target.state.pop(goal, None)
-            continue
-        kept = target.state.get(goal, {})
-        moved = {}
-        for key, value in state.items():
-            if isinstance(value, Tensor):
-                small = value if key not in known else (first if key in DUAL else second)(name, value)
-                moved[key] = _into(kept.get(key), small.detach(), goal)
-            else:
-                moved[key] = value
-        target.state[goal] = moved
-
-
-def _into(place: object, value: Tensor, parameter: Tensor) -> Tensor:
-    """A copy of the value, in the memory of `place` if it fits, else laid out as the parameter is.
-
-    Another memory layout would take another code path in the optimizer, which need not round alike.
-    """
-    if isinstance(place, Tensor) and (place.shape, place.dtype) == (value.shape, value.dtype):
-        return place.copy_(value)
-    if value.shape == parameter.shape:
-        return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-    return value.clone()

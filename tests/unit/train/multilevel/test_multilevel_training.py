@@ -12,9 +12,10 @@ from netwright.data import synthetic
 from netwright.models import cnn, mlp, transformer
 from netwright.train.loop import begin, fit
 from netwright.train.multilevel import schedules
-from netwright.train.multilevel.correction import correct, displacement, expand, sample
+from netwright.train.multilevel.correction import correct, displacement, grow, sample
 from netwright.train.multilevel.hierarchy import Hierarchy
 from netwright.train.multilevel.matching import Aggregation
+from netwright.train.multilevel.passage import Passage
 from netwright.train.multilevel.schedules import Restrict, Smooth
 from netwright.train.parallel import Team
 from netwright.train.step import Config
@@ -43,6 +44,10 @@ def trained(folder, task, module, config, stops=(None,)):
     return model.state_dict(), fitted
 
 
+def between(hierarchy):
+    return Passage(hierarchy.levels[0].transfer)
+
+
 def assert_same(a, b):
     assert [name for name in a if not torch.equal(a[name], b[name])] == []
 
@@ -58,11 +63,16 @@ SETTINGS = [
     config("f", coarse=2, pre=1, post=1, width=(1, 2, 4), train={"precision": "fp16", "epochs": 4}),
     config("v", coarse=3, pre=1, post=1, matching="fixed", train={"checkpointing": True}),
 ]
-NAMES = ["cascade", "view", "sgd", "coalesce", "constant", "decayed", "batch", "f16", "checkpointing"]
+SETTINGS += [
+    config("cascade", width=(1, 1, 2), depth=(1, 2, 2), growth="expand", detail=0.0),
+    config("v", coarse=3, pre=1, post=1, depth=(1, 2), tau="constant", train={"epochs": 6}),
+]
+NAMES = ["cascade", "view", "sgd", "coalesce", "constant", "decayed", "batch", "f16", "checkpointing", "depth", "thin"]
 
 
 LONGER = {"epochs": 6}
-CASES = [(IMAGES, cnn, settings) for settings in SETTINGS] + [
+CASES = [(TEXTS if settings.multilevel.depth[-1] > 1 else IMAGES, cnn, settings) for settings in SETTINGS]
+CASES = [(task, transformer if task is TEXTS else module, settings) for task, module, settings in CASES] + [
     (TEXTS, transformer, config("cascade", length=(1.0, 0.5), train={"average": 0.9, "precision": "bf16"})),
     (TEXTS, transformer, config("v", coarse=3, pre=1, post=1, tau="constant", similarity="activation", train=LONGER)),
 ]
@@ -112,10 +122,10 @@ def test_a_coarse_network_that_has_not_moved_corrects_nothing(task, module):
     hierarchy.restrict(0)
     fine, coarse = (level.model for level in hierarchy.levels)
     kept = {name: p.clone() for name, p in fine.named_parameters()}
-    correct(fine, coarse, hierarchy.levels[0].transfer)
+    correct(fine, coarse, between(hierarchy))
     assert_same(kept, dict(fine.named_parameters()))
-    assert displacement(fine, coarse, hierarchy.levels[0].transfer) == 0
-    correct(fine, coarse, hierarchy.levels[0].transfer, alpha=0.5)
+    assert displacement(fine, coarse, between(hierarchy)) == 0
+    correct(fine, coarse, between(hierarchy), alpha=0.5)
     for name, p in fine.named_parameters():
         torch.testing.assert_close(p, before[name])
 
@@ -128,7 +138,7 @@ def test_without_detail_a_corrected_network_computes_what_the_coarse_one_does():
     with torch.no_grad():
         for p in coarse.parameters():
             p.copy_(torch.randn(p.shape) * 0.1)
-        correct(model, coarse, hierarchy.levels[0].transfer, detail=0.0)
+        correct(model, coarse, between(hierarchy), detail=0.0)
         torch.testing.assert_close(model(**example), coarse(**example), rtol=1e-5, atol=1e-6)
 
 
@@ -138,13 +148,13 @@ def test_a_network_that_expands_computes_what_the_coarse_one_does_and_has_new_un
     first = {name: p.detach().clone() for name, p in model.named_parameters()}
     example = task.example(3)
     hierarchy = Hierarchy.build(model, example)
-    coarse, transfer = hierarchy.levels[1].model.eval(), hierarchy.levels[0].transfer
+    coarse, passage = hierarchy.levels[1].model.eval(), between(hierarchy)
     with torch.no_grad():
         for p in coarse.parameters():
             p.copy_(torch.randn(p.shape) * 0.1)
-        expand(model, coarse, transfer)
+        grow(model, coarse, passage, True, 0.0)
         torch.testing.assert_close(model(**example), coarse(**example), rtol=1e-5, atol=1e-6)
-        expand(model, coarse, transfer, detail=1.0)
+        grow(model, coarse, passage, True, 1.0)
     fresh = [name for name, p in model.named_parameters() if torch.isin(first[name].flatten(), p.flatten()).any()]
     assert len(fresh) > 1, "some units are as they were initialized"
 
@@ -160,7 +170,7 @@ def test_interpolation_is_that_of_the_paper():
     hierarchy = Hierarchy.build(model, IMAGES.example(2))
     coarse, transfer = hierarchy.levels[1].model, hierarchy.levels[0].transfer
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    correct(model, coarse, transfer, alpha=0.3, detail=0.7)
+    correct(model, coarse, Passage(transfer), alpha=0.3, detail=0.7)
     source = dict(coarse.named_parameters())
     for name, p in model.named_parameters():
         wanted = 0.7 * before[name] + 0.3 * transfer.prolong(name, source[name].detach())
@@ -172,7 +182,7 @@ def test_a_sampled_coarse_network_is_as_one_that_was_initialized_itself():
     fine = mlp.MLP(mlp.Config(width=1024), 784, 10)
     hierarchy = Hierarchy.build(fine, {"image": torch.rand(2, 1, 28, 28)})
     coarse = hierarchy.levels[1].model
-    sample(fine, coarse, hierarchy.levels[0].transfer)
+    sample(fine, coarse, between(hierarchy))
     own = mlp.MLP(mlp.Config(width=512), 784, 10)
     for (name, p), q in zip(own.named_parameters(), coarse.parameters(), strict=True):
         assert p.shape == q.shape
@@ -222,7 +232,7 @@ def test_with_tau_coarse_training_begins_with_the_restricted_fine_gradient(task,
 
 
 def _gradient_of(training, level):
-    return training._gradient(training.widths[0].model, level, range(training.step, training.step + 1))
+    return training._gradient(training.nets[0].model, level, range(training.step, training.step + 1))
 
 
 def test_tau_of_a_third_level_carries_that_of_the_second():
@@ -337,6 +347,29 @@ def test_what_a_network_or_task_cannot_do_is_refused(settings, setting):
     with pytest.raises(UserError) as refusal:
         begin(network(transformer, TEXTS), TEXTS, config(**settings), ALONE)
     assert refusal.value.setting == setting
+
+
+def test_levels_in_depth_grow_by_blocks_that_pass_their_input_on():
+    model = network(transformer, TEXTS, depth=4, dropout=0.0)
+    training = begin(model, TEXTS, config("cascade", width=(1, 1, 1), depth=(1, 2, 4)), ALONE)
+    assert [len(net.model.blocks) for net in training.nets] == [4, 2, 1]
+    example = TEXTS.example(4)
+    while not training.done:
+        training.one_step()
+        if isinstance(training.event, Smooth) or training.event is None:
+            continue
+        coarse = copy.deepcopy(training.model).eval()
+        training._carry_out()
+        with torch.no_grad():
+            torch.testing.assert_close(training.model.eval()(**example), coarse(**example), rtol=1e-4, atol=1e-5)
+    assert training.level == 0
+
+
+def test_depth_of_a_network_without_blocks_is_refused():
+    with pytest.raises(UserError, match=r"train\.multilevel\.depth"):
+        begin(network(cnn, IMAGES), IMAGES, config(depth=(1, 2)), ALONE)
+    with pytest.raises(UserError, match="halved beyond 2"):
+        begin(network(transformer, TEXTS), TEXTS, config(width=(1, 1, 1), depth=(1, 2, 4)), ALONE)
 
 
 def test_sharded_training_through_levels_is_refused():

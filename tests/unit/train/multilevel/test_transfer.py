@@ -8,7 +8,7 @@ from torch import nn
 
 from netwright.train.multilevel.matching import Aggregation, fixed_pairs
 from netwright.train.multilevel.spaces import Axis, Coupling, Space, written
-from netwright.train.multilevel.transfer import Transfer, coarser, move_state
+from netwright.train.multilevel.transfer import Transfer, coarser
 
 
 @st.composite
@@ -187,61 +187,3 @@ def test_indices_move_to_the_device_of_the_tensor_once():
     assert transfer.restrict("0.weight", w).shape == (2, 3)
     assert transfer.prolong("0.weight", transfer.restrict("0.weight", w)).shape == (4, 3)
     assert transfer.lines("0.weight", w.device) is transfer.lines("0.weight", w.device)
-
-
-def trained(model, optimizer, **settings):
-    optimizer = optimizer(model.parameters(), lr=0.1, **settings)
-    for _ in range(3):
-        optimizer.zero_grad()
-        model(torch.randn(4, 3)).square().sum().backward()
-        optimizer.step()
-    return optimizer
-
-
-def test_state_of_adam_goes_down_as_gradients_do_and_keeps_its_steps():
-    fine, coarse = mlp(4), mlp(2)
-    transfer = between(fine, fixed_pairs(4))
-    source, target = trained(fine, torch.optim.AdamW), torch.optim.AdamW(coarse.parameters())
-    move_state(transfer, source, target, fine, coarse, "restrict")
-    state, fine_state = target.state[coarse[2].weight], source.state[fine[2].weight]
-    assert torch.equal(state["exp_avg"], transfer.adjoint("2.weight", fine_state["exp_avg"]))
-    assert torch.equal(state["exp_avg_sq"], transfer.adjoint_squared("2.weight", fine_state["exp_avg_sq"]))
-    assert state["step"] == 3
-    kept = target.state[coarse[2].bias]["exp_avg"]
-    assert torch.equal(kept, source.state[fine[2].bias]["exp_avg"])
-    assert kept.data_ptr() != source.state[fine[2].bias]["exp_avg"].data_ptr()
-    coarse(torch.randn(4, 3)).sum().backward()
-    target.step()  # the state is one that the optimizer works with
-    assert target.state[coarse[2].weight]["step"] == 4
-    assert source.state[fine[2].weight]["step"] == 3
-
-
-def test_momentum_goes_up_by_the_transpose_of_restriction():
-    fine, coarse = mlp(4), mlp(2)
-    transfer = between(fine, fixed_pairs(4))
-    source = trained(coarse, torch.optim.SGD, momentum=0.9)
-    target = trained(fine, torch.optim.SGD, momentum=0.9)
-    memory = target.state[fine[0].weight]["momentum_buffer"]
-    move_state(transfer, source, target, coarse, fine, "prolong")
-    expected = transfer.lift("0.weight", source.state[coarse[0].weight]["momentum_buffer"])
-    assert torch.equal(target.state[fine[0].weight]["momentum_buffer"], expected)
-    assert target.state[fine[0].weight]["momentum_buffer"] is memory
-
-
-def test_reset_and_optimizers_without_state_leave_none():
-    fine, coarse = mlp(4), mlp(2)
-    transfer = between(fine, fixed_pairs(4))
-    target = trained(coarse, torch.optim.AdamW)
-    move_state(transfer, trained(fine, torch.optim.AdamW), target, fine, coarse, "restrict", "reset")
-    assert not any(target.state.values())
-    plain = trained(fine, torch.optim.SGD)
-    target = trained(coarse, torch.optim.AdamW)
-    move_state(transfer, plain, target, fine, coarse, "restrict")
-    assert not any(target.state.values())
-
-
-def test_state_of_unknown_meaning_is_dropped_whole():
-    fine, coarse = mlp(4), mlp(2)
-    source, target = trained(fine, torch.optim.Rprop), torch.optim.Rprop(coarse.parameters())
-    move_state(between(fine, fixed_pairs(4)), source, target, fine, coarse, "restrict")
-    assert not any(target.state.values())
