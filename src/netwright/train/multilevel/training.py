@@ -12,10 +12,9 @@ was killed in the middle of a cycle goes on to the same bits. Does not know when
 from __future__ import annotations
 
 import copy
-import itertools
 import time
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple
 from typing import Any, Literal
 
 import torch
@@ -39,36 +38,16 @@ from netwright.train.multilevel.correction import (
     restrict_state,
     sample,
     tau,
-)  # fmt: skip
+)
 from netwright.train.multilevel.cost import batch_of, costs
-from netwright.train.multilevel.coupling import trace as coupling_of
-from netwright.train.multilevel.depth import close, find_chains, outputs, passes_on, thin, thinner
-from netwright.train.multilevel.hierarchy import Hierarchy
-from netwright.train.multilevel.passage import Chain, Passage
+from netwright.train.multilevel.depth import close
+from netwright.train.multilevel.ladder import Ladder, Net
 from netwright.train.multilevel.schedules import Plan, Prolong, Restrict, Seen, Smooth
-from netwright.train.multilevel.spaces import Coupling
 from netwright.train.parallel import Team
-from netwright.train.step import Config, Training, copy_state, make_optimizer, mix, predictor, seed_device, to_device
+from netwright.train.step import Config, Training, copy_state, mix, predictor, seed_device, to_device
 
 RECALIBRATED = 4
 """Batches that running statistics are counted on after a transfer."""
-
-
-@dataclass
-class Net:
-    """A network of the hierarchy as it is trained; levels that differ in what they see only share one."""
-
-    model: nn.Module
-    wrapped: nn.Module
-    optimizer: torch.optim.Optimizer
-    average: dict[str, Tensor]
-    age: int = 0
-    """Steps since the running average began."""
-    trained: bool = False
-    needed: bool = True
-    tau: dict[str, Tensor] = field(default_factory=dict)
-    origin: nn.Module | None = None
-    """A copy with the weights that this one began its visit with, where a tau is computed for each batch."""
 
 
 class Multilevel(Training):
@@ -92,63 +71,11 @@ class Multilevel(Training):
         self._start()
 
     def _build(self, example: Mapping[str, Tensor]) -> None:
-        """The levels: their networks, which level has which, and what a step on each costs."""
-        settings = self.settings
-        shapes = [settings.shape(level) for level in range(settings.levels)]
-        self.shapes = list(dict.fromkeys(shapes))
-        self.which = [self.shapes.index(shape) for shape in shapes]
-        on_device = {name: x.to(self.team.device) for name, x in example.items()}
-        widths = len({width for width, _ in shapes})
-        coupling = coupling_of(self.model, on_device)
-        self.hierarchy = (
-            Hierarchy.build(
-                self.model, on_device, widths, settings.matching, settings.similarity, coupling, settings.kinds
-            )
-            if widths > 1
-            else None
-        )
-        self._agree_on_matching()
-        self._chains(coupling)
+        """The networks of all levels, and what a step on each costs."""
         first = Net(self.model, self.wrapped, self.optimizer, self.average)
-        self.nets = [first, *(self._net(*shape) for shape in self.shapes[1:])]
+        self.ladder = Ladder(first, self.config, self.team, example)
+        self.nets, self.which = self.ladder.nets, self.ladder.which
         self.plan = Plan(self._costs(example), self.total_work)
-        self._closing = self._ways_to_close(coupling, on_device)
-
-    def _chains(self, coupling: Coupling) -> None:
-        """Of each pair of neighbouring nets, the lists of blocks that are halved between them."""
-        self.halved: list[list[Chain]] = []
-        chains = find_chains(self.model, coupling)
-        if not chains and self.shapes[-1][1] > 1:
-            allowed = "this network has no list of alike residual blocks"
-            raise UserError("train.multilevel.depth", list(self.settings.depth), allowed, "train.multilevel.depth=[1]")
-        for (_, fine), (_, coarse) in itertools.pairwise(self.shapes):
-            if coarse > fine and not chains:
-                raise UserError(
-                    "train.multilevel.depth", coarse, f"no list of blocks can be halved beyond {fine}",
-                    f"train.multilevel.depth=[1, {fine}]",
-                )  # fmt: skip
-            self.halved.append(chains if coarse > fine else [])
-            chains = thinner(chains) if coarse > fine else chains
-
-    def _net(self, width: int, depth: int) -> Net:
-        """The network of a shape, its optimizer and running average."""
-        level = width.bit_length() - 1
-        at = self.shapes.index((width, depth))
-        source = self.hierarchy.levels[level].model if self.hierarchy else self.model
-        model = copy.deepcopy(source) if depth > 1 else source
-        for chains in self.halved[:at]:
-            thin(model, chains)
-        average = copy_state(model) if self.config.average else {}
-        return Net(model, self.team.wrap(model), make_optimizer(model, self.config), average)
-
-    def _ways_to_close(self, coupling: Coupling, example: Mapping[str, Tensor]) -> list[list[str]]:
-        """Of each passage that adds blocks, the parameters that are zero in blocks that pass the stream on."""
-        found = []
-        for at, chains in enumerate(self.halved):
-            passage, model = self._passage(at), copy.deepcopy(self.nets[at].model)
-            ways = outputs(model, coupling, passage) if chains else []
-            found.append(next((way for way in ways if passes_on(model, chains, way, example)), []))
-        return found
 
     # what the loop asks for
 
@@ -278,11 +205,11 @@ class Multilevel(Training):
         at = self.which[upper]
         coarse = self.here
         if event.fresh:
-            sample(fine.model, coarse.model, self._passage(at))
+            sample(fine.model, coarse.model, self.ladder.passage(at))
         else:
-            self._rematch()
-            restrict(fine.model, coarse.model, self._passage(at))
-            restrict_state(fine, coarse, self._passage(at), self.settings.state)
+            self.ladder.rematch()
+            restrict(fine.model, coarse.model, self.ladder.passage(at))
+            restrict_state(fine, coarse, self.ladder.passage(at), self.settings.state)
         coarse.age, coarse.tau, coarse.origin = 0, {}, None
         self._recalibrate()
         if self.settings.tau in ("constant", "decayed") and not event.fresh:
@@ -296,7 +223,7 @@ class Multilevel(Training):
         if self.here is coarse:
             return {"to_level": self.level}
         at, settings = self.which[self.level], self.settings
-        fine, passage = self.here, self._passage(at)
+        fine, passage = self.here, self.ladder.passage(at)
         row = {"to_level": self.level, "displacement": displacement(fine.model, coarse.model, passage)}
         before = copy_state(fine.model)
 
@@ -308,17 +235,19 @@ class Multilevel(Training):
                 for name, value in fine.model.state_dict().items():
                     value.copy_(before[name])
 
-        if not fine.trained and self.halved[at] and not self._closing[at]:
+        if not fine.trained and self.ladder.halved[at] and not self.ladder.closing[at]:
             correct(fine.model, coarse.model, passage, detail=settings.detail)  # no block passes its input on: copies
         elif not fine.trained:
             grow(fine.model, coarse.model, passage, settings.growth == "expand", settings.detail)
-            close(fine.model, self._closing[at])
+            close(fine.model, self.ladder.closing[at])
         elif settings.safeguard:
             found = self.guard.pass_on(apply, undo, self._probe(), settings.alpha, row["displacement"])
             row |= dict(zip(("accepted", "loss_before", "loss_after"), found, strict=True))
         else:
             apply(settings.alpha)
-        new_units = not fine.trained and (settings.growth == "expand" or bool(self.halved[at]))  # they have no past
+        new_units = not fine.trained and (
+            settings.growth == "expand" or bool(self.ladder.halved[at])
+        )  # they have no past
         if row.get("accepted", 1.0) and not new_units:
             correct_state(fine, coarse, passage, settings.state)
         if event.last:
@@ -333,21 +262,6 @@ class Multilevel(Training):
         models = [self.nets[at].model for at in self.which]
         with self.autocast():
             return costs(models, seen, self.config.optimizer, self.team.device.type)
-
-    def _passage(self, at: int) -> Passage:
-        """Between a net and the next coarser one."""
-        (fine, _), (coarse, _) = self.shapes[at], self.shapes[at + 1]
-        transfer = self.hierarchy.levels[fine.bit_length() - 1].transfer if self.hierarchy and coarse > fine else None
-        return Passage(transfer, self.halved[at])
-
-    def _rematch(self) -> None:
-        if self.hierarchy and self.shapes[-1][1] == 1:  # levels in depth have no network of their own in the hierarchy
-            self.hierarchy.rematch()
-            self._agree_on_matching()
-
-    def _agree_on_matching(self) -> None:
-        if self.hierarchy and self.team.world > 1:
-            self.hierarchy.set_matching(self.team.agree(self.hierarchy.get_matching()))
 
     # gradients
 
@@ -370,14 +284,14 @@ class Multilevel(Training):
         coarse = self.nets[at + 1]
         if coarse.origin is None:
             coarse.origin = copy.deepcopy(coarse.model)
-            restrict(self.nets[at].model, coarse.origin, self._passage(at))
+            restrict(self.nets[at].model, coarse.origin, self.ladder.passage(at))
         return self._tau(upper, range(self.step, self.step + 1), coarse.origin, self._anew(upper))
 
     def _tau(self, upper: int, steps: range, coarse: nn.Module, above: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """tau between level `upper` and `coarse`, which holds its weights restricted, on the batches of these steps."""
         at = self.which[upper]
         below = self._gradient(coarse, self.which.index(at + 1), steps)
-        return tau(below, self._gradient(self.nets[at].model, upper, steps), above, self._passage(at))
+        return tau(below, self._gradient(self.nets[at].model, upper, steps), above, self.ladder.passage(at))
 
     def _finer(self, level: int) -> int | None:
         """The coarsest level of the next greater width, or None at the greatest."""
@@ -433,7 +347,7 @@ class Multilevel(Training):
                 parts = {"model": width.model.state_dict(), "average": width.average, "tau": width.tau}
                 flat |= {f"width{at}.{kind}.{name}": x for kind, of in parts.items() for name, x in of.items()}
                 flat |= {f"width{at}.{name}": x for name, x in checkpoint.optimizer_tensors(width.optimizer).items()}
-        for at, matching in enumerate(self.hierarchy.get_matching() if self.hierarchy else ()):
+        for at, matching in enumerate(self.ladder.matching()):
             flat |= {f"matching{at}.{name}": x for name, x in matching.items()}
         return flat
 
@@ -462,9 +376,7 @@ class Multilevel(Training):
                 width.tau = {name: x.to(self.team.device) for name, x in _under("tau.", own).items()}
                 states = {name: x for name, x in own.items() if name.startswith("optimizer.")}
                 checkpoint.restore_optimizer(width.optimizer, states)
-        if self.hierarchy:
-            levels = range(len(self.hierarchy.levels) - 1)
-            self.hierarchy.set_matching([_under(f"matching{at}.", tensors) for at in levels])
+        self.ladder.set_matching([_under(f"matching{at}.", tensors) for at in range(len(self.nets) - 1)])
         self.guard.radius, self._work, self._since = meta["radius"], meta["work"], meta["since"]
         self._journal = []
         self._start()

@@ -226,7 +226,7 @@ def test_with_tau_coarse_training_begins_with_the_restricted_fine_gradient(task,
     else:
         fine = _gradient_of(training, 0)
     coarse = _Spy(training).step()
-    transfer = training.hierarchy.levels[0].transfer
+    transfer = training.ladder.hierarchy.levels[0].transfer
     for name, gradient in coarse.items():
         torch.testing.assert_close(gradient, transfer.adjoint(name, fine[name]), rtol=1e-4, atol=1e-6)
 
@@ -250,7 +250,7 @@ def test_tau_of_a_third_level_carries_that_of_the_second():
         training._carry_out()
     fine = _gradient_of(training, 0)
     coarse = _Spy(training).step()
-    first, second = (level.transfer for level in training.hierarchy.levels[:2])
+    first, second = (level.transfer for level in training.ladder.hierarchy.levels[:2])
     for name, gradient in coarse.items():
         wanted = second.adjoint(name, first.adjoint(name, fine[name]))
         torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-6)
