@@ -65,7 +65,7 @@ def test_one_v_coalesces_after_a_first_part():
 
 
 def test_w_visits_the_coarsest_level_twice_and_f_once_more_on_the_way_up():
-    plan = Plan((1.0, 1.0, 1.0, 1.0), 1e6)
+    plan = Plan((1.0, 1.0, 1.0, 1.0), 5000.0)
     smooths = {}
     for name in ("v", "w", "f"):
         found, _ = events(name, plan, pre=1, post=1, coarse=7)
