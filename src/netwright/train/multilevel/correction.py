@@ -39,8 +39,8 @@ def sample(fine: nn.Module, coarse: nn.Module, passage: Passage) -> None:
     """Give `coarse` weights as if it had been initialized itself: one member of each aggregate, not their mean.
 
     The mean of n independent weights has 1 / n of their variance, and a network that starts with it learns slowly
-    (He et al. 2015, arXiv:1502.01852). Columns are scaled by the root of the aggregate's size, as fewer are summed.
-    Of two blocks it takes the first.
+    (He et al. 2015, arXiv:1502.01852). Columns are summed, which gives independent weights the variance that fewer
+    columns need, and leaves identities what they are. Of two blocks it takes the first.
     """
     target = weights(coarse)
     for name, tensor in weights(fine).items():
@@ -48,12 +48,8 @@ def sample(fine: nn.Module, coarse: nn.Module, passage: Passage) -> None:
             continue
         x = tensor
         for line in passage.lines(name, tensor.device):
-            first = line.members[:, 0]
-            x = x.index_select(line.dim, first)
-            if isinstance(line.split, Tensor):
-                x = x / line.split[first].to(x.dtype).view(_along(line.dim, x)).sqrt()
-            elif line.split != 1:
-                x = x / line.split**0.5
+            columns = isinstance(line.split, Tensor) or line.split != 1
+            x = line.gather(x, 1.0) if columns else x.index_select(line.dim, line.members[:, 0])
         target[passage.below(name)].copy_(x)
 
 

@@ -9,7 +9,7 @@ import torch
 from netwright.core.error import UserError
 from netwright.core.run import Run
 from netwright.data import synthetic
-from netwright.models import cnn, mlp, transformer
+from netwright.models import cnn, mlp, resnet, transformer
 from netwright.train.loop import begin, fit
 from netwright.train.multilevel import schedules
 from netwright.train.multilevel.correction import correct, displacement, grow, sample
@@ -188,6 +188,17 @@ def test_a_sampled_coarse_network_is_as_one_that_was_initialized_itself():
         assert p.shape == q.shape
         if p.dim() > 1:
             assert float(q.detach().std()) == pytest.approx(float(p.detach().std()), rel=0.05), name
+
+
+def test_a_sampled_network_of_identities_has_no_dead_channel():
+    """Convolutions that begin as the identity (ResNet-9) keep a path for every channel, or it would be all zero."""
+    task = synthetic.open(synthetic.Config(examples=100, side=32))
+    fine = network(resnet, task, width=8)
+    hierarchy = Hierarchy.build(fine, task.example(2))
+    coarse = hierarchy.levels[1].model
+    sample(fine, coarse, between(hierarchy))
+    dead = [name for name, p in coarse.named_parameters() if p.dim() == 4 and not p.flatten(1).norm(dim=1).all()]
+    assert dead == []
 
 
 class _Spy:
