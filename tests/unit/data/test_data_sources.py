@@ -168,9 +168,7 @@ def test_a_cache_that_cannot_be_written_is_said(shelf, monkeypatch):
         fetch(source)
 
 
-def fetch_in_a_process(shelf: Path, log: Path, start) -> None:
-    source, archive = thing(shelf / "own")
-
+def fetch_in_a_process(source, archive: Path, log: Path, start) -> None:
     def npm(*_: str) -> str:
         with log.open("a") as file:
             file.write("asked\n")
@@ -184,10 +182,10 @@ def fetch_in_a_process(shelf: Path, log: Path, start) -> None:
 
 def test_two_processes_download_once(shelf):
     (shelf / "own").mkdir()
-    thing(shelf / "own")
+    made = thing(shelf / "own")  # once: another second gives another archive
     spawn = multiprocessing.get_context("spawn")
     start = spawn.Event()
-    running = [spawn.Process(target=fetch_in_a_process, args=(shelf, shelf / "log", start)) for _ in range(2)]
+    running = [spawn.Process(target=fetch_in_a_process, args=(*made, shelf / "log", start)) for _ in range(2)]
     for process in running:
         process.start()
     for process in running:
