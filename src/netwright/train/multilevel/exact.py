@@ -86,7 +86,7 @@ class Probe:
                 with quiet(model):
                     call(model, example)
                 break
-            except Exception:
+            except Exception:  # whatever a network raises that computes parts of itself in float32
                 if dtype == torch.float32:
                     raise
         tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}

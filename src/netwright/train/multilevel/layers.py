@@ -109,7 +109,7 @@ def _convolution(
     channel = len(value.axes) - kernel - 1
     spatial = list(range(channel + 1, len(value.axes)))
     if not weight.constant or value.constant:
-        raise NotImplementedError("a weight that is an activation")
+        raise ValueError("a weight that is an activation")
     evidence.freeze(value, POSITIONS, spatial)
     made, read = (1, 0) if transposed else (0, 1)
     if groups == 1:
@@ -132,7 +132,7 @@ def _grouped(evidence: Evidence, channel: Axis, weight: Value, groups: int, tran
     factors = evidence.factors
     within = factors.size(channel) // groups
     if transposed and within > 1:
-        raise NotImplementedError("a grouped transposed convolution")
+        raise ValueError("a grouped transposed convolution")
     group, inner = factors.new(groups), factors.new(within)
     factors.unite(channel, (*group, *inner))
     evidence.role(weight, 0, "producer")

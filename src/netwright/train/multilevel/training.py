@@ -225,7 +225,7 @@ class Multilevel(Training):
         at, settings = self.which[self.level], self.settings
         fine, passage = self.here, self.ladder.passage(at)
         row = {"to_level": self.level, "displacement": displacement(fine.model, coarse.model, passage)}
-        before = copy_state(fine.model)
+        before = copy_state(fine.model) if fine.trained and settings.safeguard else {}
 
         def apply(share: float) -> None:
             correct(fine.model, coarse.model, passage, share, settings.detail)
@@ -245,10 +245,8 @@ class Multilevel(Training):
             row |= dict(zip(("accepted", "loss_before", "loss_after"), found, strict=True))
         else:
             apply(settings.alpha)
-        new_units = not fine.trained and (
-            settings.growth == "expand" or bool(self.ladder.halved[at])
-        )  # they have no past
-        if row.get("accepted", 1.0) and not new_units:
+        has_new = not fine.trained and (settings.growth == "expand" or bool(self.ladder.halved[at]))
+        if row.get("accepted", 1.0) and not has_new:  # what is new has no past
             correct_state(fine, coarse, passage, settings.state)
         if event.last:
             coarse.needed = False

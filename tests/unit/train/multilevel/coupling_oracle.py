@@ -10,10 +10,11 @@ from collections import Counter
 from typing import Any
 
 import torch
-from architectures import Case
+from architectures import Case, randomized
 from torch import Tensor, nn
 from torch.utils import _pytree
 
+from netwright.train.multilevel.coupling import trace
 from netwright.train.multilevel.hierarchy import Hierarchy
 from netwright.train.multilevel.spaces import Axis, Coupling, Space
 
@@ -56,6 +57,18 @@ def called(model: nn.Module, example: Any, changed: dict[str, Tensor]) -> list[T
     finally:
         for name, value in before.items():
             tensors[name].data.copy_(value)
+
+
+def check(case: Case) -> None:
+    """All that can be checked of one architecture with random weights."""
+    torch.manual_seed(0)
+    model, example = case.build()
+    randomized(model).eval()
+    coupling = trace(model, example)
+    check_free(case, coupling)
+    if case.free:
+        check_order(coupling, model, example)
+        check_prolonged(coupling, model, example)
 
 
 def check_free(case: Case, coupling: Coupling) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from architectures import CASES as ORDINARY
-from architectures import noise, randomized
-from coupling_oracle import check_free, check_order, check_prolonged
+from architectures import noise
+from coupling_oracle import check
 from hostile_architectures import CASES, Two
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,15 +16,7 @@ from netwright.train.multilevel.coupling import trace
 
 @pytest.mark.parametrize("name", CASES)
 def test_trap(name):
-    torch.manual_seed(0)
-    case = CASES[name]
-    model, example = case.build()
-    randomized(model).eval()
-    coupling = trace(model, example)
-    check_free(case, coupling)
-    if case.free:
-        check_order(coupling, model, example)
-        check_prolonged(coupling, model, example)
+    check(CASES[name])
 
 
 class Shared(nn.Module):
