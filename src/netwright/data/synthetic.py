@@ -65,6 +65,10 @@ class SyntheticTask(Classification):
     def size(self, split: Split) -> int:
         return len(self._data[split].labels_B)
 
+    def lengths(self, split: Split) -> Tensor | None:
+        """Tokens of each text; images have no dimension that varies."""
+        return self._data[split].inputs["mask"].sum(1) if self.text else None
+
     def batch(self, split: Split, indices_B: Tensor, generator: torch.Generator | None = None) -> Batch:
         data = self._data[split]
         inputs = {name: x[indices_B] for name, x in data.inputs.items()}

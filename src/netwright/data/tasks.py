@@ -107,6 +107,12 @@ def open_task(config: Any) -> Task:
     return task
 
 
+def lengths(task: Task, split: Split) -> Tensor | None:
+    """Sizes of the dimension that varies, lengths_N, where a task has one and tells (`task.lengths(split)`)."""
+    tell = getattr(task, "lengths", None)
+    return tell(split) if tell else None
+
+
 def in_order(task: Task, split: Split, batch: int) -> Iterator[Batch]:
     """All batches of a split, unaugmented, in order."""
     for indices_B in torch.split(torch.arange(task.size(split)), batch):
@@ -128,13 +134,16 @@ class Classification:
         return nn.functional.cross_entropy(logits_BK.float(), batch.labels_B, label_smoothing=smoothing)
 
     def evaluate(self, predict: Predict, split: Split, batch: int = 500) -> Evaluation:
-        """Run `predict` over a split in order and keep correctness and loss of every example."""
-        correct, losses = [], []
-        for part in in_order(cast(Task, self), split, batch):
+        """Run `predict` over a split, texts of like length together, and keep correctness and loss of every example."""
+        lengths_N = lengths(cast(Task, self), split)
+        order_N = torch.arange(self.size(split)) if lengths_N is None else lengths_N.argsort(stable=True)
+        correct_N, loss_N = np.empty(len(order_N), np.bool_), np.empty(len(order_N), np.float32)
+        for indices_B in order_N.split(batch):
+            part = self.batch(split, indices_B)
             logits_BK = torch.from_numpy(predict({name: x.numpy() for name, x in part.inputs.items()})).float()
-            correct.append((logits_BK.argmax(1) == part.labels_B).numpy())
-            losses.append(nn.functional.cross_entropy(logits_BK, part.labels_B, reduction="none").numpy())
-        return Evaluation(np.concatenate(correct), np.concatenate(losses))
+            correct_N[indices_B] = (logits_BK.argmax(1) == part.labels_B).numpy()
+            loss_N[indices_B] = nn.functional.cross_entropy(logits_BK, part.labels_B, reduction="none").numpy()
+        return Evaluation(correct_N, loss_N)
 
     def example(self, batch: int = 1) -> dict[str, Tensor]:
         """The first validation examples, repeated where there are fewer."""

@@ -100,6 +100,11 @@ class TextTask(Classification):
             inputs["ids"][dropped_BT & (inputs["ids"] >= len(SPECIAL))] = UNKNOWN
         return Batch(inputs, self.labels_N[rows_B])
 
+    def lengths(self, split: Split) -> Tensor:
+        """Words of each review that a batch keeps, so that those of like length can come together."""
+        rows = self.rows[split]
+        return (self.starts_N[rows + 1] - self.starts_N[rows]).clamp(max=self.config.max_tokens - 1)
+
     def words(self, split: Split, index: int) -> list[str]:
         """All words of one example, those outside the vocabulary too."""
         row = int(self.rows[split][index])

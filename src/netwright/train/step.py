@@ -20,13 +20,15 @@ from torch import Tensor, nn
 
 from netwright.core.error import UserError
 from netwright.core.recipe import Range
-from netwright.data.tasks import Arrays, Batch, Evaluation, Task
+from netwright.data.tasks import Arrays, Batch, Evaluation, Task, lengths
 from netwright.train import checkpoint
 from netwright.train.lr import ScheduleName, factor
 from netwright.train.multilevel.schedules import Config as Multilevel
 from netwright.train.parallel import Kind as Parallel
 from netwright.train.parallel import Team
 
+ALIKE = 50
+"""Batches among which texts of like length are brought together. All of an epoch would save little more."""
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -159,7 +161,11 @@ class Training:
         epoch, at = divmod(step, self.steps_per_epoch)
         if self._order is None or self._order[0] != epoch:
             generator = torch.Generator().manual_seed(mix(self.config.seed, "order", epoch))
-            self._order = epoch, torch.randperm(self.task.size("train"), generator=generator)
+            order_N = torch.randperm(self.task.size("train"), generator=generator)
+            lengths_N = lengths(self.task, "train")
+            if lengths_N is not None:
+                order_N = alike(order_N, lengths_N, self.config.batch, generator)
+            self._order = epoch, order_N
         return self._order[1][at * self.config.batch : (at + 1) * self.config.batch]
 
     def one_step(self, lr: float | None = None) -> Tensor:
@@ -273,6 +279,18 @@ def fits(config: Config, task: Task) -> None:
     if config.batch > examples:
         allowed = f"at most the {examples} training examples"
         raise UserError("train.batch", config.batch, allowed, f"train.batch={min(32, examples)}")
+
+
+def alike(order_N: Tensor, lengths_N: Tensor, batch: int, generator: torch.Generator) -> Tensor:
+    """The same order with examples of like length in a batch, so that little is padded.
+
+    Runs of `ALIKE` batches are sorted by length and cut into batches, which then come in an order drawn anew.
+    """
+    whole = len(order_N) // batch
+    batches_SB = torch.cat(
+        [run_N[lengths_N[run_N].argsort(stable=True)] for run_N in order_N[: whole * batch].split(ALIKE * batch)]
+    ).view(whole, batch)
+    return torch.cat([batches_SB[torch.randperm(whole, generator=generator)].flatten(), order_N[whole * batch :]])
 
 
 def subtract(tau: Mapping[str, Tensor], model: nn.Module) -> None:

@@ -122,6 +122,13 @@ def test_the_encoder_agrees_with_the_batches(corpus):
     assert torch.equal(batch.inputs["ids"], again["ids"])
 
 
+def test_lengths_are_those_of_the_batches(corpus):
+    task = TextTask(Config(validation=10, max_tokens=8), "source", corpus, SPLIT)
+    for split in ("train", "validation", "test"):
+        inputs = task.batch(split, torch.arange(task.size(split))).inputs
+        assert torch.equal(task.lengths(split) + 1, inputs["mask"].sum(1)), "the start token is not counted"
+
+
 def test_word_dropout_drops_words_only_and_repeats(corpus):
     task = TextTask(Config(validation=10, word_dropout=0.5), "source", corpus, SPLIT)
     rows = torch.arange(30)

@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from netwright.core.error import UserError
 from netwright.core.run import Run
@@ -11,7 +13,7 @@ from netwright.data import synthetic
 from netwright.models import cnn, mlp, transformer
 from netwright.train.loop import draw_curves, fit
 from netwright.train.parallel import Team
-from netwright.train.step import Config, Training, choose_device, mix
+from netwright.train.step import Config, Training, alike, choose_device, mix
 
 IMAGES = synthetic.open(synthetic.Config(examples=200))
 TEXTS = synthetic.open(synthetic.Config(name="synthetic-text", examples=200))
@@ -160,6 +162,27 @@ def test_an_epoch_shows_every_example_once():
     for order in epochs:
         assert sorted(order.tolist()) == list(range(200))
     assert not torch.equal(*epochs)
+
+
+def test_texts_of_like_length_come_together():
+    settings = Config(**SHORT | {"batch": 8})
+    training = Training(network(transformer, TEXTS), TEXTS, settings, Team("none", 0, 1, torch.device("cpu")))
+    lengths = TEXTS.lengths("train")
+    epochs = [torch.cat([training.batch_indices(e * 25 + at) for at in range(25)]) for e in range(2)]
+    for order in epochs:
+        assert sorted(order.tolist()) == list(range(200))
+        spread = torch.stack([lengths[batch].max() - lengths[batch].min() for batch in order.split(8)])
+        assert spread.max() <= 2, "lengths are 8 to 16, in batches of all of them drawn by chance"
+        assert order[:100].sort().values.tolist() != list(range(100))
+    assert not torch.equal(*epochs)
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=80), st.integers(1, 9), st.integers(0, 5))
+def test_bringing_lengths_together_loses_no_example(lengths, batch, seed):
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(lengths), generator=generator)
+    found = alike(order, torch.tensor(lengths), batch, generator)
+    assert sorted(found.tolist()) == list(range(len(lengths)))
 
 
 def test_seeds_differ_by_use_and_step():

@@ -1,6 +1,6 @@
-"""What a step of a level costs, relative to one of the finest: by tracing, the same on every machine.
+"""What a step of a level costs: by tracing, the same on every machine.
 
-    shares = costs([fine, coarse], [inputs, inputs], "adamw", "cpu")      # (1.0, 0.41)
+    step(coarse, inputs, "adamw", "cpu") / step(fine, inputs, "adamw", "cpu")      # 0.41
 
 FLOPs alone say that a network of half the width costs a quarter, which small networks and convolutions in smaller
 images never reach: moving their tensors and starting their operators takes time too. So an operator counts as the
@@ -10,12 +10,12 @@ the ratio, not the seconds; measured ones would differ from run to run, and its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from netwright.core.workload import BYTES, Workload
+from netwright.core.workload import BYTES
 from netwright.models import facts
 
 NOMINAL = {"cpu": (1e11, 1.5e10, 1e-5)}
@@ -27,23 +27,12 @@ FIXED = 1e-3
 """Seconds of a step that no level shortens: the loop and the loader. 256 shifted images of MNIST take 0.9 ms."""
 
 
-def costs(
-    models: Sequence[nn.Module], inputs: Sequence[Mapping[str, Tensor]], optimizer: str, device: str
-) -> tuple[float, ...]:
-    """Cost of a training step of each network on its inputs, over that of the first."""
-    found = [
-        seconds(facts.trace_training(model, dict(given), optimizer=optimizer), device)
-        for model, given in zip(models, inputs, strict=True)
-    ]
-    return tuple(each / found[0] for each in found)
-
-
-def seconds(step: Workload, device: str) -> float:
-    """Nominal seconds of a training step."""
+def step(model: nn.Module, inputs: Mapping[str, Tensor], optimizer: str, device: str) -> float:
+    """Nominal seconds of a training step of a network on its inputs."""
     rate, bandwidth, start = NOMINAL.get(device, ACCELERATOR)
     return FIXED + sum(
         max(each.flops / rate / (2 if BYTES[each.dtype] == 2 else 1), each.bytes / bandwidth) + start
-        for each in step.operators
+        for each in facts.trace_training(model, dict(inputs), optimizer=optimizer).operators
     )
 
 

@@ -35,6 +35,9 @@ class Config:
     """Share of an image's height and width that each level sees; further levels see what the last one does."""
     length: Annotated[tuple[float, ...], Range(0.01, 1)] = (1.0,)
     """Share of the longest text that each level sees; further levels see what the last one does."""
+    merge: Annotated[tuple[int, ...], Range(1, 64)] = (1,)
+    """How many of the finest level's tokens each level's network takes as one, for networks that have `merge`
+    (transformer); further levels as many as the last."""
     kinds: tuple[Kind, ...] = ()
     """Which units are merged: unit, channel, head, stream; all of them where none is named."""
     matching: Literal["heavy_edge", "fixed"] = "heavy_edge"
@@ -86,6 +89,8 @@ class Config:
                 raise ValueError(f"{name} = {values} is no list like [1, 2, 4]: powers of two, finest first")
             if any(coarse > 2 * fine for fine, coarse in itertools.pairwise(values)):
                 raise ValueError(f"{name} = {values} leaves out a level; set {name}=[1, 2, 4]")
+        if not self.merge or self.merge[0] != 1 or list(self.merge) != sorted(self.merge):
+            raise ValueError(f"merge = {list(self.merge)} is no list like [1, 4]: it begins with 1 and does not fall")
         for name in ("resolution", "length"):
             values = getattr(self, name)
             if not values or values[0] != 1 or list(values) != sorted(values, reverse=True):
@@ -100,15 +105,16 @@ class Config:
     @property
     def levels(self) -> int:
         """How many levels the longest of the lists describes."""
-        return max(len(self.width), len(self.depth), len(self.resolution), len(self.length))
+        return max(map(len, (self.width, self.depth, self.resolution, self.length, self.merge)))
 
     def shape(self, level: int) -> tuple[int, int]:
         """Divisors of width and depth of a level."""
         return self.width[min(level, len(self.width) - 1)], self.depth[min(level, len(self.depth) - 1)]
 
-    def view(self, level: int) -> tuple[float, float]:
-        """Shares of resolution and length that a level sees."""
-        return self.resolution[min(level, len(self.resolution) - 1)], self.length[min(level, len(self.length) - 1)]
+    def view(self, level: int) -> tuple[float, float, int]:
+        """Shares of resolution and length that a level sees, and how many tokens it takes as one."""
+        resolution, length = (of[min(level, len(of) - 1)] for of in (self.resolution, self.length))
+        return resolution, length, self.merge[min(level, len(self.merge) - 1)]
 
 
 @dataclass(frozen=True)

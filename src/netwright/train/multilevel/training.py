@@ -24,7 +24,7 @@ from netwright.core import table
 from netwright.core.error import UserError
 from netwright.data.tasks import Batch, Evaluation, Task
 from netwright.train import checkpoint
-from netwright.train.multilevel import SCHEDULES, schedules, views
+from netwright.train.multilevel import SCHEDULES, cost, schedules, views
 from netwright.train.multilevel.correction import (
     Guard,
     batch_norms,
@@ -39,7 +39,7 @@ from netwright.train.multilevel.correction import (
     sample,
     tau,
 )
-from netwright.train.multilevel.cost import batch_of, costs
+from netwright.train.multilevel.cost import batch_of
 from netwright.train.multilevel.depth import close
 from netwright.train.multilevel.ladder import Ladder, Net
 from netwright.train.multilevel.schedules import Plan, Prolong, Restrict, Seen, Smooth
@@ -59,7 +59,7 @@ class Multilevel(Training):
         settings = self.settings = config.multilevel
         schedule = table.resolve(SCHEDULES, settings.schedule, "train.multilevel.schedule", "netwright.schedules")
         super().__init__(model, task, config, team)
-        self.views = [views.View(*settings.view(level), inputs=task.inputs) for level in range(settings.levels)]
+        self.views = [views.view(settings, level, task, self.model) for level in range(settings.levels)]
         self._build(views.longest(task))
         self.schedule = schedule
         self.total_steps = sum(self.tally().values())
@@ -119,7 +119,7 @@ class Multilevel(Training):
 
     def evaluate(self, split: Literal["validation", "test"]) -> Evaluation:
         view = self.views[self.level]
-        with self.kept_weights():
+        with self.kept_weights(), view.within(self.model):
             answer = predictor(self.model, self.team.device, self.autocast)
             return self.task.evaluate(lambda arrays: answer(view.of_arrays(arrays)), split)
 
@@ -132,7 +132,8 @@ class Multilevel(Training):
         while not (isinstance(self.event, Smooth) and self.left):
             self._carry_out()
         begin = time.perf_counter()
-        loss = super().one_step(lr)
+        with self.views[self.level].within(self.model):
+            loss = super().one_step(lr)
         self._seconds += time.perf_counter() - begin
         self._losses.append(loss)
         self._work += self.cost
@@ -246,7 +247,7 @@ class Multilevel(Training):
         else:
             apply(settings.alpha)
         has_new = not fine.trained and (settings.growth == "expand" or bool(self.ladder.halved[at]))
-        if row.get("accepted", 1.0) and not has_new:  # what is new has no past
+        if row.get("accepted", 1.0) >= settings.alpha and not has_new:  # what is new has no past
             correct_state(fine, coarse, passage, settings.state)
         if event.last:
             coarse.needed = False
@@ -256,10 +257,13 @@ class Multilevel(Training):
         return row
 
     def _costs(self, example: Mapping[str, Tensor]) -> tuple[float, ...]:
-        seen = [view.inputs_of(batch_of(example, self.config.batch)) for view in self.views]
-        models = [self.nets[at].model for at in self.which]
-        with self.autocast():
-            return costs(models, seen, self.config.optimizer, self.team.device.type)
+        """Cost of a step on each level, over that on the finest."""
+        found = []
+        for view, at in zip(self.views, self.which, strict=True):
+            seen, model = view.inputs_of(batch_of(example, self.config.batch)), self.nets[at].model
+            with self.autocast(), view.within(model):
+                found.append(cost.step(model, seen, self.config.optimizer, self.team.device.type))
+        return tuple(each / found[0] for each in found)
 
     # gradients
 
@@ -312,7 +316,7 @@ class Multilevel(Training):
     def _loss(self, model: nn.Module, level: int, step: int) -> Tensor:
         seed_device(self.team.device, mix(self.config.seed, "step", step, self.team.rank))
         batch = to_device(self.views[level].of(super().batch(step)), self.team.device)
-        with self.autocast():
+        with self.autocast(), self.views[level].within(model):
             return self.task.loss(model, batch, self.config.smoothing)
 
     def _probe(self) -> Any:

@@ -1,15 +1,17 @@
-"""Views: what a level sees of the data, smaller images or shorter texts. No weights change with them.
+"""Views: what a level sees of the data, smaller images, shorter texts or several tokens as one. No weights change.
 
-    view = View(resolution=0.5, length=1.0, inputs=task.inputs)
+    view = View(resolution=0.5, length=1.0, merge=1, inputs=task.inputs)
     batch = view.of(batch)
+    with view.within(model): ...
 
 Shape legend: B batch, C channels, H height, W width, T tokens.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,14 +19,17 @@ from torch import Tensor, nn
 
 from netwright.core.error import UserError
 from netwright.data.tasks import Arrays, Batch, Input, Task
+from netwright.train.multilevel.schedules import Config
 
 
 @dataclass(frozen=True)
 class View:
-    """Images at a share of their height and width, texts at a share of the longest one's tokens."""
+    """Images at a share of their height and width, texts at a share of the longest one's tokens, tokens of the network
+    that are `merge` of the text's."""
 
     resolution: float
     length: float
+    merge: int
     inputs: Mapping[str, Input]
 
     def __post_init__(self) -> None:
@@ -37,6 +42,22 @@ class View:
                 raise UserError(
                     f"train.multilevel.{name}", value, f"this task has no {what}", f"train.multilevel.{name}=[1]"
                 )
+
+    @contextlib.contextmanager
+    def within(self, model: nn.Module) -> Iterator[None]:
+        """Within: the network takes so many tokens as one. Raises UserError for one that takes each by itself."""
+        own = getattr(model, "merge", None)
+        if not isinstance(own, int) and self.merge != 1:
+            allowed = f"{type(model).__name__} has no `merge`, it takes each token by itself"
+            raise UserError("train.multilevel.merge", self.merge, allowed, "train.multilevel.merge=[1]")
+        if own in (None, self.merge):
+            yield
+            return
+        model.merge = self.merge  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            model.merge = own
 
     def of(self, batch: Batch) -> Batch:
         """A batch as this level sees it."""
@@ -78,6 +99,12 @@ class View:
             skipped_B1 = (mask_BT.sum(1, keepdim=True) - keep).clamp(min=0)
             where_BT = torch.where(at_T < first, at_T, at_T + skipped_B1)
         return {name: x.gather(1, where_BT) for name, x in texts.items()}
+
+
+def view(config: Config, level: int, task: Task, finest: nn.Module) -> View:
+    """The view of a level, which is given relative to the finest one's."""
+    resolution, length, merge = config.view(level)
+    return View(resolution, length, merge * getattr(finest, "merge", 1), task.inputs)
 
 
 def longest(task: Task) -> dict[str, Tensor]:

@@ -75,10 +75,11 @@ CASES = [(TEXTS if settings.multilevel.depth[-1] > 1 else IMAGES, cnn, settings)
 CASES = [(task, transformer if task is TEXTS else module, settings) for task, module, settings in CASES] + [
     (TEXTS, transformer, config("cascade", length=(1.0, 0.5), train={"average": 0.9, "precision": "bf16"})),
     (TEXTS, transformer, config("v", coarse=3, pre=1, post=1, tau="constant", similarity="activation", train=LONGER)),
+    (TEXTS, transformer, config("v", coarse=3, pre=1, post=1, tau="batch", merge=(1, 2), train=LONGER)),
 ]
 
 
-@pytest.mark.parametrize(("task", "module", "settings"), CASES, ids=[*NAMES, "texts", "activation"])
+@pytest.mark.parametrize(("task", "module", "settings"), CASES, ids=[*NAMES, "texts", "activation", "merge"])
 def test_a_kill_in_the_middle_of_any_cycle_changes_no_bit(tmp_path, task, module, settings):
     whole, first = trained(tmp_path / "whole", task, module, settings)
     stops = (2, first.step - 4, None)
@@ -299,6 +300,21 @@ def test_a_correction_that_spoils_the_network_is_dropped(tmp_path):
     assert training.guard.radius > 0
 
 
+@pytest.mark.parametrize(("accepted", "moves"), [(1.0, True), (0.5, False), (0.0, False)])
+def test_state_goes_along_only_with_a_whole_correction(monkeypatch, accepted, moves):
+    """Momentum of coarse weights that the fine ones did not follow leads them astray: it tripled a loss."""
+    training = begin(network(mlp, IMAGES), IMAGES, config("v", coarse=3, pre=1, post=1), ALONE)
+    monkeypatch.setattr(training.guard, "pass_on", lambda apply, undo, loss, alpha, moved: (accepted, 1.0, 1.0))
+    while training.step < 4:
+        training.one_step()
+    fine = training.nets[0]
+    before = {name: fine.optimizer.state[p]["exp_avg"].clone() for name, p in fine.model.named_parameters()}
+    training._carry_out()
+    after = {name: fine.optimizer.state[p]["exp_avg"] for name, p in fine.model.named_parameters()}
+    assert training.level == 0
+    assert any(not torch.equal(before[name], after[name]) for name in before) == moves
+
+
 def test_running_statistics_are_counted_anew_after_a_transfer():
     model = network(cnn, IMAGES)
     training = begin(model, IMAGES, config("cascade"), ALONE)
@@ -346,17 +362,36 @@ def test_smaller_images_and_shorter_texts_are_what_coarse_levels_see():
         assert torch.equal(kept, words if len(words) <= 8 else torch.cat([words[:2], words[-6:]]))
 
 
+def test_a_coarse_level_takes_several_tokens_as_one():
+    model = network(transformer, TEXTS, merge=2)
+    training = begin(model, TEXTS, config("cascade", width=(1, 1), merge=(1, 4)), ALONE)
+    seen = []
+    model.blocks[0].register_forward_pre_hook(lambda block, given: seen.append(given[0].shape[1]))
+    while not training.done:
+        training.one_step()
+    assert model.merge == 2
+    assert set(seen) == {8, 2}, "of sixteen tokens"
+    assert seen == sorted(seen), "from the coarse level up"
+    assert training.plan.costs[1] < 0.95
+    training.enter(1)
+    training.evaluate("validation")
+    assert seen[-1] == 2
+    assert model.merge == 2
+
+
 @pytest.mark.parametrize(
     ("settings", "setting"),
     [
         ({"resolution": (1.0, 0.5)}, "train.multilevel.resolution"),
         ({"schedule": "x"}, "train.multilevel.schedule"),
         ({"width": (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)}, "levels"),
+        ({"merge": (1, 4), "task": IMAGES, "module": cnn}, "train.multilevel.merge"),
     ],
 )
 def test_what_a_network_or_task_cannot_do_is_refused(settings, setting):
+    task, module = settings.pop("task", TEXTS), settings.pop("module", transformer)
     with pytest.raises(UserError) as refusal:
-        begin(network(transformer, TEXTS), TEXTS, config(**settings), ALONE)
+        begin(network(module, task), task, config(**settings), ALONE)
     assert refusal.value.setting == setting
 
 
