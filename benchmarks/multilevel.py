@@ -14,6 +14,7 @@ which the latter is worth more on a machine that does other things too. `coarse`
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import json
 import os
@@ -127,14 +128,14 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     about = _settings()[job["task"]]
     method = about["methods"][job["method"]]
     epochs = job["budget"] * about["train"]["epochs"] * method.get("epochs", 1)
-    train = about["train"] | {"epochs": round(epochs), "lr": job["lr"], "seed": job["seed"], "keep": "last"}
+    train = about["train"] | {"lr": job["lr"], "seed": job["seed"], "keep": "last"}
     sections = {
         "task": about["task"],
         "model": about["model"] | method.get("model", {}),
         "train": train | method.get("train", {}) | {"multilevel": method.get("multilevel", {})},
     }
     parsed = recipe.parse(sections, {"task": TASKS, "model": MODELS, "train": Config})
-    task, config = open_task(parsed["task"]), parsed["train"]
+    task, config = open_task(parsed["task"]), dataclasses.replace(parsed["train"], epochs=epochs)  # perhaps a part of one
     device = choose_device(config.device)
 
     def fresh() -> Any:

@@ -95,7 +95,7 @@ class Training:
         self.task, self.config, self.team = task, config, team
         fits(config, task)
         self.steps_per_epoch = task.size("train") // config.batch
-        self.total_steps = config.epochs * self.steps_per_epoch
+        self.total_steps = self.total_work
         self.model = _channels_last(model.to(team.device))
         self.wrapped = team.wrap(self.model)
         self.optimizer = make_optimizer(self.model, config)
@@ -115,7 +115,7 @@ class Training:
 
     @property
     def total_work(self) -> int:
-        return self.config.epochs * self.steps_per_epoch
+        return round(self.config.epochs * self.steps_per_epoch)
 
     @property
     def epoch(self) -> int:
