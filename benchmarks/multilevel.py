@@ -135,7 +135,8 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         "train": train | method.get("train", {}) | {"multilevel": method.get("multilevel", {})},
     }
     parsed = recipe.parse(sections, {"task": TASKS, "model": MODELS, "train": Config})
-    task, config = open_task(parsed["task"]), dataclasses.replace(parsed["train"], epochs=epochs)  # perhaps a part of one
+    task = open_task(parsed["task"])
+    config = dataclasses.replace(parsed["train"], epochs=epochs)  # perhaps a part of one
     device = choose_device(config.device)
 
     def fresh() -> Any:

@@ -15,16 +15,17 @@ from netwright.core.artifact import Artifact
 from netwright.core.error import UserError, did_you_mean
 from netwright.core.measurement import Measurement, better, in_result, readable, span, words
 from netwright.core.recipe import plain
-from netwright.core.run import state
+from netwright.core.run import read_metrics, state
 
-HELP = "list runs, show one with its measurements and lineage, or compare two"
+HELP = "list runs, show one with its measurements and lineage, compare two, or draw the losses of several"
 EXAMPLE = "netwright runs compare 20261120-train-3fa9 20261121-train-81c0"
-ACTIONS = {"list": 0, "show": 1, "compare": 2, "path": 1}
-"""Action -> how many runs it takes."""
+ACTIONS = {"list": (0, 0), "show": (1, 1), "compare": (2, 2), "path": (1, 1), "curves": (1, 8)}
+"""Action -> how many runs it takes, at least and at most."""
+SCHEDULE = "train.multilevel.schedule"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", metavar="ACTION", help="list, show RUN, compare RUN RUN, or path RUN")
+    parser.add_argument("action", metavar="ACTION", help="list, show RUN, compare RUN RUN, path RUN, curves RUN ...")
     parser.add_argument(
         "words",
         nargs="*",
@@ -33,15 +34,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a run's name or any part of it; runs=FOLDER says where runs are (default: runs)",
     )
     parser.add_argument("--only", metavar="VERB", help="list only runs of this verb")
+    parser.add_argument(
+        "--output", type=Path, default=Path("curves.svg"), metavar="FILE", help="where curves go (default: curves.svg)"
+    )
 
 
 def main(args: argparse.Namespace) -> Answer:
     if args.action not in ACTIONS:
         raise UserError("action", args.action, did_you_mean(args.action, ACTIONS), "netwright runs list")
-    wanted = ACTIONS[args.action]
-    if len(args.overrides) != wanted:
-        allowed = f"{wanted} run{'s' * (wanted != 1)} for {args.action}"
+    least, most = ACTIONS[args.action]
+    if not least <= len(args.overrides) <= most:
+        allowed = f"{least if least == most else f'{least} to {most}'} run{'s' * (most != 1)} for {args.action}"
         raise UserError("RUN", " ".join(args.overrides), allowed, "netwright runs list")
+    if args.dry_run and args.action == "curves":
+        return Answer({"action": "curves", "output": str(args.output)}, f"Would write {args.output}.")
     if args.dry_run:
         steps = {"action": args.action, "runs": str(args.runs), "changes": "nothing"}
         return Answer(steps, f"Would read the folders in {args.runs}. This verb changes nothing.")
@@ -53,6 +59,8 @@ def main(args: argparse.Namespace) -> Answer:
     if args.action == "path":
         return Answer({"path": str(found[0])}, str(found[0]))
     opened = [_open(folder) for folder in found]
+    if args.action == "curves":
+        return _curves(opened, args.output)
     return _show(opened[0], args.runs) if args.action == "show" else _compare(*opened)
 
 
@@ -204,6 +212,28 @@ def _compare(one: Told, two: Told) -> Answer:
     head = f"first   {one.folder.name}\nsecond  {two.folder.name}\n"
     nothing = "They measured nothing in common."
     return Answer(data, Group(head, *([settings] if differ else []), figures if rows else nothing))
+
+
+def _curves(several: list[Told], path: Path) -> Answer:
+    """Loss against work of trainings: called by their schedules where these differ, else by their folders."""
+    from netwright.core import levels, plot
+
+    for one in several:
+        if one.verb != "train":
+            raise UserError("RUN", one.folder.name, "a training", "netwright runs list --only train")
+    if path.suffix != ".svg" or path.is_dir():
+        raise UserError("--output", str(path), "a file NAME.svg", "--output curves.svg")
+    schedules = [str(one.settings.get(SCHEDULE, "single")) for one in several]
+    names = schedules if len({*schedules}) == len(several) > 1 else [one.folder.name for one in several]
+    rows = {name: read_metrics(one.folder) for name, one in zip(names, several, strict=True)}
+    for name, told in rows.items():
+        if not told:
+            raise UserError("RUN", name, "it has no metrics yet", "netwright runs list --only train")
+    text = plot.svg_text(levels.work(rows), "loss against work")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    artifact.replace_file(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+    return Answer({"runs": dict(zip(names, (one.folder.name for one in several), strict=True)), "picture": str(path)},
+                  f"Picture: {path}")  # fmt: skip
 
 
 def _by_what(told: Told) -> dict[str, Measurement]:

@@ -163,6 +163,40 @@ def test_what_cannot_be_done_is_refused(two, capsys, words, said):
     assert said in err
 
 
+def logged(runs, schedule, levels):
+    with Run.start(runs, "train", {"train": {"multilevel": {"schedule": schedule}}}) as run:
+        for step in range(1, 21):
+            level = {"level": levels[step * len(levels) // 21], "work": step / 2} if len(levels) > 1 else {}
+            run.log(step, loss=3 / step, **level)
+        run.finish({"measurements": []})
+        return run.folder
+
+
+def test_curves_draw_several_trainings_into_one_picture(tmp_path, capsys):
+    runs, picture = tmp_path / "runs", tmp_path / "pictures" / "work.svg"
+    cascade, alone = logged(runs, "cascade", [1, 0]), logged(runs, "single", [0])
+    words = ["runs", "curves", cascade.name, alone.name, f"runs={runs}", "--output", str(picture)]
+    assert cli.main([*words, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["runs"] == {"cascade": cascade.name, "single": alone.name}
+    drawn = picture.read_text()
+    assert "cascade" in drawn
+    assert "single" in drawn
+    before = picture.stat().st_mtime_ns
+    assert cli.main([*words, "--dry-run"]) == 0
+    assert picture.stat().st_mtime_ns == before
+
+
+def test_curves_of_what_is_no_training_are_refused(two, capsys):
+    runs, trained, small = two
+    assert cli.main(["runs", "curves", small.name, f"runs={runs}"]) == 2
+    assert "a training" in capsys.readouterr().err
+    assert cli.main(["runs", "curves", trained.name, f"runs={runs}"]) == 2
+    assert "no metrics yet" in capsys.readouterr().err
+    assert cli.main(["runs", "curves", trained.name, f"runs={runs}", "--output", "x.png"]) == 2
+    assert "NAME.svg" in capsys.readouterr().err
+
+
 def test_dry_run_reads_nothing(two, capsys):
     code, out, _ = run(capsys, "show", "train", f"runs={two[0]}", "--dry-run")
     assert code == 0
