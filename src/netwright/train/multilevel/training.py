@@ -66,6 +66,8 @@ class Multilevel(Training):
         self.guard = Guard(settings.tolerance, settings.trust)
         self._work = 0.0
         self._journal: list[Seen] = []
+        self._visits: dict[int, int] = {}
+        """How often each level was restricted."""
         self._rows: list[tuple[int, dict[str, float]]] = []
         self._since = 0
         self._start()
@@ -208,7 +210,9 @@ class Multilevel(Training):
         if event.fresh:
             sample(fine.model, coarse.model, self.ladder.passage(at))
         else:
-            self.ladder.rematch()
+            if self._visits.get(upper, 0) % self.settings.rematch == 0:
+                self.ladder.rematch()
+            self._visits[upper] = self._visits.get(upper, 0) + 1
             restrict(fine.model, coarse.model, self.ladder.passage(at))
             restrict_state(fine, coarse, self.ladder.passage(at), self.settings.state)
         coarse.age, coarse.tau, coarse.origin = 0, {}, None
@@ -362,6 +366,7 @@ class Multilevel(Training):
             "since": self._since,
             "radius": self.guard.radius,
             "journal": [astuple(seen) for seen in self._journal],
+            "visits": list(self._visits.items()),
             "widths": [[width.age, width.trained, width.needed] for width in self.nets],
         }
 
@@ -380,6 +385,7 @@ class Multilevel(Training):
                 checkpoint.restore_optimizer(width.optimizer, states)
         self.ladder.set_matching([_under(f"matching{at}.", tensors) for at in range(len(self.nets) - 1)])
         self.guard.radius, self._work, self._since = meta["radius"], meta["work"], meta["since"]
+        self._visits = dict(meta["visits"])
         self._journal = []
         self._start()
         journal = iter(meta["journal"])

@@ -75,7 +75,7 @@ CASES = [(TEXTS if settings.multilevel.depth[-1] > 1 else IMAGES, cnn, settings)
 CASES = [(task, transformer if task is TEXTS else module, settings) for task, module, settings in CASES] + [
     (TEXTS, transformer, config("cascade", length=(1.0, 0.5), train={"average": 0.9, "precision": "bf16"})),
     (TEXTS, transformer, config("v", coarse=3, pre=1, post=1, tau="constant", similarity="activation", train=LONGER)),
-    (TEXTS, transformer, config("v", coarse=3, pre=1, post=1, tau="batch", merge=(1, 2), train=LONGER)),
+    (TEXTS, transformer, config("v", coarse=3, pre=1, post=1, tau="batch", merge=(1, 2), rematch=2, train=LONGER)),
 ]
 
 
@@ -298,6 +298,19 @@ def test_a_correction_that_spoils_the_network_is_dropped(tmp_path):
     assert training.happened()[-1][1]["accepted"] == 0
     assert_same(fine, model.state_dict())
     assert training.guard.radius > 0
+
+
+@pytest.mark.parametrize("rematch", [1, 3, 100])
+def test_units_are_matched_anew_as_often_as_is_said(monkeypatch, rematch):
+    settings = config("v", coarse=3, pre=1, post=1, rematch=rematch, train={"epochs": 4})
+    training = begin(network(mlp, IMAGES), IMAGES, settings, ALONE)
+    visits, matched = [], []
+    monkeypatch.setattr(training.ladder, "rematch", lambda: matched.append(training.step))
+    while not training.done:
+        training.one_step()
+        visits += [row for _, row in training.happened() if row["to_level"] == 1]
+    assert len(visits) > 3
+    assert len(matched) == -(-len(visits) // rematch)
 
 
 @pytest.mark.parametrize(("accepted", "moves"), [(1.0, True), (0.5, False), (0.0, False)])
