@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from netwright.core import table
 from netwright.core.error import UserError
-from netwright.data.tasks import Batch, Evaluation, Task
+from netwright.data.tasks import Batch, Evaluation, Task, lengths
 from netwright.train import checkpoint
 from netwright.train.multilevel import SCHEDULES, cost, schedules, views
 from netwright.train.multilevel.correction import (
@@ -262,9 +262,9 @@ class Multilevel(Training):
 
     def _costs(self, example: Mapping[str, Tensor]) -> tuple[float, ...]:
         """Cost of a step on each level, over that on the finest."""
-        found = []
+        found, sizes = [], lengths(self.task, "train")
         for view, at in zip(self.views, self.which, strict=True):
-            seen, model = view.inputs_of(batch_of(example, self.config.batch)), self.nets[at].model
+            seen, model = view.usual(batch_of(example, self.config.batch), sizes), self.nets[at].model
             with self.autocast(), view.within(model):
                 found.append(cost.step(model, seen, self.config.optimizer, self.team.device.type))
         return tuple(each / found[0] for each in found)

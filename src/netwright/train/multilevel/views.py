@@ -80,6 +80,16 @@ class View:
         tensors = {name: torch.from_numpy(x) for name, x in arrays.items()}
         return {name: x.numpy() for name, x in self.inputs_of(tensors).items()}
 
+    def usual(self, longest: Mapping[str, Tensor], lengths_N: Tensor | None) -> dict[str, Tensor]:
+        """The longest examples as this level sees them, texts cut to the mean of what it keeps of texts so long."""
+        seen = self.inputs_of(longest)
+        if lengths_N is None:
+            return seen
+        texts = {name for name in seen if _is_text(self.inputs[name])}
+        return {
+            name: x[:, : _mean(lengths_N.clamp(max=x.shape[1]))] if name in texts else x for name, x in seen.items()
+        }
+
     def _smaller(self, image_BCHW: Tensor) -> Tensor:
         size = [max(1, round(side * self.resolution)) for side in image_BCHW.shape[2:]]
         return nn.functional.interpolate(image_BCHW, size=size, mode="area")
@@ -117,6 +127,10 @@ def longest(task: Task) -> dict[str, Tensor]:
                 repeats = [times if at == dim else 1 for at in range(found[name].dim())]
                 found[name] = found[name].repeat(repeats).narrow(dim, 0, given.longest).contiguous()
     return found
+
+
+def _mean(lengths_N: Tensor) -> int:
+    return math.ceil(float(lengths_N.double().mean()))
 
 
 def _is_image(given: Input) -> bool:

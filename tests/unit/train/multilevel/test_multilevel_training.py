@@ -17,6 +17,7 @@ from netwright.train.multilevel.hierarchy import Hierarchy
 from netwright.train.multilevel.matching import Aggregation
 from netwright.train.multilevel.passage import Passage
 from netwright.train.multilevel.schedules import Restrict, Smooth
+from netwright.train.multilevel.views import longest
 from netwright.train.parallel import Team
 from netwright.train.step import Config
 
@@ -373,6 +374,18 @@ def test_smaller_images_and_shorter_texts_are_what_coarse_levels_see():
         words, kept = ids[mask], less[seen]
         assert len(kept) == min(8, len(words))
         assert torch.equal(kept, words if len(words) <= 8 else torch.cat([words[:2], words[-6:]]))
+
+
+def test_a_level_costs_what_texts_of_the_usual_length_do():
+    lengths = TEXTS.lengths("train")
+    for share, most in ((1.0, 16), (0.5, 8)):
+        given = config("cascade", width=(1, 1), length=(1.0, share))
+        training = begin(network(transformer, TEXTS), TEXTS, given, ALONE)
+        seen = training.views[1].usual(longest(TEXTS), lengths)
+        mean = float(lengths.clamp(max=most).double().mean())
+        assert seen["ids"].shape[1] == seen["mask"].shape[1] == -(-mean // 1)
+    training = begin(network(cnn, IMAGES), IMAGES, config("cascade", width=(1, 1), resolution=(1.0, 0.5)), ALONE)
+    assert training.views[1].usual(longest(IMAGES), None)["image"].shape[2:] == (4, 4)
 
 
 def test_a_coarse_level_takes_several_tokens_as_one():
