@@ -55,9 +55,35 @@ def test_every_format_writes_what_equals_its_source(name, kind, tiny, tmp_path, 
     np.testing.assert_array_equal(logits_BK, kept)  # an answer is the caller's, the next call does not change it
 
 
+RETRAINED = ("prune",)
+"""Methods that make another network, which is trained on; the others make the same one cheaper."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", RETRAINED)
+def test_every_method_that_trains_on_makes_an_ordinary_smaller_network(name, kind, tiny, tmp_path):
+    task, source = tiny[kind]
+    method = table.resolve(METHODS, name, "compress.name")
+    made = method.apply(source, task, method.Config(epochs=2, lr=0.01, threads=1), tmp_path / "made")
+    assert artifacts.open(made.folder).digest == made.digest
+    assert (made.format, made.precision, made.parents) == ("torch", "fp32", (source.digest,))
+    assert (made.task, made.inputs, made.processor) == (source.task, source.inputs, source.processor)
+    before, after = (workload.read(one.folder) for one in (source, made))
+    assert after.flops <= 0.5 * before.flops
+    assert after.parameters < before.parameters
+    seen = [task.evaluate(export.open(one), "test").correct_N.mean() for one in (source, made)]
+    assert seen[1] > seen[0] - 0.1
+    again = method.apply(made, task, method.Config(epochs=1, lr=0.01, threads=1), tmp_path / "again")
+    assert workload.read(again.folder).flops <= 0.5 * after.flops
+    for format in FORMATS:
+        certificate = verify.read(export.write(again, format, task, tmp_path / format, n=50))
+        assert certificate is not None
+        assert certificate.passed
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("format", ["onnx", "openvino"])
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("name", sorted(set(METHODS) - set(RETRAINED)))
 def test_every_method_makes_it_cheaper_and_says_what_it_cost(name, format, kind, tiny, tmp_path):
     task, source = tiny[kind]
     method = table.resolve(METHODS, name, "compress.name")

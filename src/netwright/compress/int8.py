@@ -23,7 +23,7 @@ from netwright.core import workload
 from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
 from netwright.core.recipe import Range, plain
-from netwright.core.run import progress
+from netwright.core.run import Run, progress
 from netwright.core.table import extra
 from netwright.export.verify import certified
 
@@ -45,7 +45,9 @@ class Config:
     """Validation examples of the certificate."""
 
 
-def apply(artifact: Artifact, task: Task, config: Config, folder: Path, threads: int = 1) -> Artifact:
+def apply(
+    artifact: Artifact, task: Task, config: Config, folder: Path, run: Run | None = None, *, threads: int = 1
+) -> Artifact:
     """An INT8 artifact of the same format at `folder`, with a certificate against its fp32 parent.
 
     A torch artifact is exported to `config.format` at `folder`-fp32 first. Raises UserError for an
@@ -55,7 +57,7 @@ def apply(artifact: Artifact, task: Task, config: Config, folder: Path, threads:
     if artifact.format == "torch":
         beside = folder.with_name(f"{folder.name}-fp32")
         parent = export.write(artifact, config.format, task, beside, n=config.examples, threads=threads)
-        return apply(parent, task, config, folder, threads)
+        return apply(parent, task, config, folder, run, threads=threads)
 
     def fill(draft: Path) -> None:
         _FORMATS[artifact.format](artifact, task, config, draft)

@@ -25,7 +25,7 @@ from netwright.core.artifact import Artifact, replace_file
 from netwright.core.error import UserError
 from netwright.data import TASKS, tasks
 from netwright.data.tasks import Input, Task
-from netwright.models import MODELS
+from netwright.models import MODELS, resized
 
 WEIGHTS = "weights.safetensors"
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -46,6 +46,12 @@ def open_model(artifact: Artifact) -> nn.Module:
     with torch.device("meta"):
         outline = _build(artifact)
     _compare(path, {name: (tuple(x.shape), x.dtype) for name, x in outline.state_dict().items()})
+    if resized.KEY in artifact.model:  # at its full size it might not fit
+        outline.load_state_dict(load_file(path), strict=True, assign=True)
+        left = [name for name, x in outline.named_buffers() if x.is_meta]
+        if left:
+            raise _broken(artifact, f"{left[0]} is in no file, so the network cannot be built smaller")
+        return outline.eval()
     with torch.random.fork_rng(devices=[]):  # building draws random numbers, which are the caller's
         model = _build(artifact)
     model.load_state_dict(load_file(path), strict=True)
@@ -89,8 +95,11 @@ def _build(artifact: Artifact) -> nn.Module:
     if not isinstance(classes, list) or not classes:
         raise _broken(artifact, "its task section lists no classes")
     module = table.resolve(MODELS, artifact.model["name"], "model.name", "netwright.models")
-    config = recipe.build(module.Config, artifact.model, "model")
+    settings = {key: value for key, value in artifact.model.items() if key != resized.KEY}
+    config = recipe.build(module.Config, settings, "model")
     model: nn.Module = module.build(config, inputs_of(artifact), len(classes))
+    if resized.KEY in artifact.model:
+        resized.resize(model, artifact.model[resized.KEY])
     return model
 
 

@@ -70,7 +70,8 @@ def compressed(runs: Path, source: Artifact, config: Any, fresh: bool = False) -
     method = table.resolve(METHODS, config.name, "compress.name", "netwright.methods")
     with Run.start(runs, "compress", {"artifact": source.digest, "compress": config}, fresh) as run:
         if not training.kept(run):
-            run.finish({"artifact": method.apply(source, open_task(source), config, run.folder / "artifact").digest})
+            made = method.apply(source, open_task(source), config, run.folder / "artifact", run)
+            run.finish({"artifact": made.digest})
         return training.opened(run)
 
 

@@ -119,6 +119,11 @@ def check(recipe: Recipe, runs: Path) -> list[Device]:
         raise UserError(
             "train.parallel", recipe["train"].parallel, "none: a study runs in one process", "train.parallel=none"
         )
+    if "compress" in recipe and recipe["compress"].name != "int8":
+        raise UserError(
+            "compress.name", recipe["compress"].name, "int8: what is pruned is a network of its own",
+            "netwright compress RUN --method prune; netwright export and bench of what it makes",
+        )  # fmt: skip
     if "compress" in recipe and config.formats == ("program",):
         raise UserError(
             "study.formats", ["program"], "onnx or openvino among them: [compress] has nothing to work on",

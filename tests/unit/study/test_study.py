@@ -165,6 +165,13 @@ def test_the_verbs_find_what_the_study_made(place, capsys):
     assert listing(runs) == before
 
 
+def test_a_method_that_makes_another_network_is_no_part_of_a_study_and_says_the_way(tmp_path):
+    text = TINY.replace('name = "int8"\nsamples = 20\nexamples = 100\n', 'name = "prune"\n')
+    with pytest.raises(UserError, match="a network of its own") as refusal:
+        study(parsed(tmp_path, text=text), tmp_path / "runs")
+    assert "--method prune" in refusal.value.next
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [
