@@ -11,7 +11,8 @@ EXTRAS_dev := dev
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -c constraints.txt
 TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
-TESTED := --cov --cov-report=term
+# two processes, a file to one of them, each with a thread: two that wait for each other's threads spin
+TESTED := -n 2 --dist loadfile --cov --cov-report=term
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -24,7 +25,7 @@ demo: .venv/.demo ## install what it needs, then study recipes/quickstart.toml: 
 	$(BIN)/netwright study recipes/quickstart.toml
 
 test: .venv/.dev ## install all extras, then the test suite with coverage
-	$(BIN)/python -m pytest $(TESTED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTED)
 
 slow: .venv/.dev ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

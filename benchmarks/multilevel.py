@@ -4,11 +4,12 @@
     python benchmarks/multilevel.py run mnist --seeds 5          # every method at every budget; goes on after a kill
     python benchmarks/multilevel.py table                        # what was measured so far, as Markdown
 
-Settings stand in multilevel.toml: for each task a network, and methods with their learning rates. Every run has a
-process of its own; methods alternate within a seed, so that a busy hour meets all of them. Learning rates are fully
-decayed at each budget: a budget of a half is a run of its own, not one read off midway. The clock begins before levels
-are built and matched, and stands still while validation runs; results are in seconds of wall clock and of CPU time, of
-which the latter is worth more on a machine that does other things too. `coarse` is the coarser network alone.
+Settings stand in multilevel.toml: for each task a network, and methods with their learning rates. What was measured
+stands in multilevel.jsonl, a run a line, and is gone on from. Every run has a process of its own; methods alternate
+within a seed, so that a busy hour meets all of them. Learning rates are fully decayed at each budget: a budget of a
+half is a run of its own, not one read off midway. The clock begins before levels are built and matched, and stands
+still while validation runs; results are in seconds of wall clock and of CPU time, of which the latter is worth more
+on a machine that does other things too.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def main() -> None:
         one.add_argument("--minutes", type=float, default=1e9, help="begin no run after so many")
     verbs.add_parser("table")
     verbs.add_parser("one").add_argument("job")
-    parser.add_argument("--results", type=Path, default=Path("runs/multilevel-benchmark.jsonl"))
+    parser.add_argument("--results", type=Path, default=SETTINGS.with_suffix(".jsonl"))
     args = parser.parse_args()
     if args.verb == "one":
         print(json.dumps(measure(json.loads(args.job))))
