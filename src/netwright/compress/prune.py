@@ -259,4 +259,4 @@ def _whole(artifact: Artifact) -> nn.Module:
 
     plain_model = {key: value for key, value in artifact.model.items() if key != KEY}
     with torch.random.fork_rng(devices=[]):
-        return load._build(replace(artifact, model=plain_model))
+        return load.build(replace(artifact, model=plain_model))

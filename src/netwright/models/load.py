@@ -44,7 +44,7 @@ def open_model(artifact: Artifact) -> nn.Module:
         )  # fmt: skip
     path = artifact.path(WEIGHTS)
     with torch.device("meta"):
-        outline = _build(artifact)
+        outline = build(artifact)
     _compare(path, {name: (tuple(x.shape), x.dtype) for name, x in outline.state_dict().items()})
     if resized.KEY in artifact.model:  # at its full size it might not fit
         outline.load_state_dict(load_file(path), strict=True, assign=True)
@@ -53,7 +53,7 @@ def open_model(artifact: Artifact) -> nn.Module:
             raise _broken(artifact, f"{left[0]} is in no file, so the network cannot be built smaller")
         return outline.eval()
     with torch.random.fork_rng(devices=[]):  # building draws random numbers, which are the caller's
-        model = _build(artifact)
+        model = build(artifact)
     model.load_state_dict(load_file(path), strict=True)
     return model.eval()
 
@@ -90,7 +90,8 @@ def inputs_of(artifact: Artifact) -> dict[str, Input]:
     return {name: _input(artifact, name, stated) for name, stated in artifact.inputs.items()}
 
 
-def _build(artifact: Artifact) -> nn.Module:
+def build(artifact: Artifact) -> nn.Module:
+    """The network that an artifact's manifest describes, freshly initialized."""
     classes = artifact.task.get("classes")
     if not isinstance(classes, list) or not classes:
         raise _broken(artifact, "its task section lists no classes")

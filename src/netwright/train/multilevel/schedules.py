@@ -45,7 +45,7 @@ class Config:
     similarity: Literal["weight", "activation"] = "weight"
     """Of two units: the cosine of their weights, or the correlation of their activations on a batch."""
     rematch: Annotated[int, Range(1, 1_000_000)] = 10
-    """Units are matched anew at every so manieth restriction of a level, the first one included. V, W and F cycles."""
+    """Restrictions of a level between one matching of its units and the next; 1 matches at each. V, W and F cycles."""
     shares: Annotated[tuple[float, ...], Range(0, 1)] = ()
     """Share of all work that each level gets, finest first; derived where none is given. Cascade, coalesce, auto."""
     first: Annotated[float, Range(0, 1)] = 0.1
