@@ -150,7 +150,8 @@ def pruned(model: nn.Module, task: Task, config: Config) -> nn.Module:
     full = facts.trace(model, task.example(1)).flops
     scores = importance(model, spaces)
     least = 1.0
-    for some in dict.fromkeys((tuple(s for s in spaces if not s.uniform), tuple(spaces))):
+    narrow = tuple(s for s in spaces if not s.uniform)
+    for some in dict.fromkeys((narrow or tuple(spaces), tuple(spaces))):
         low, high, best = 0, SHARES - 1, None
         while low <= high:  # for the largest share of units whose network has no more work than is wanted
             share = (low + high + 1) // 2

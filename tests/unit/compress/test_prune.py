@@ -9,8 +9,11 @@ from torch import nn
 from netwright import cli
 from netwright.compress import prune
 from netwright.core.error import UserError
+from netwright.core.run import Run
 from netwright.data import synthetic
 from netwright.models import cnn, facts, mlp, resnet, transformer
+from netwright.models.load import WEIGHTS
+from netwright.train import loop
 from netwright.train.multilevel.coupling import trace
 from netwright.train.multilevel.matching import units
 
@@ -115,7 +118,7 @@ def test_what_cannot_be_reached_is_refused_with_what_can():
 
 
 def test_training_on_is_the_networks_own_but_shorter_and_slower(tiny):
-    source = tiny["image"].artifact if hasattr(tiny["image"], "artifact") else tiny["image"][1]
+    source = tiny["image"].artifact
     plain = prune.continued(source, prune.Config())
     assert (plain.epochs, plain.lr) == (1, 5e-4), "of a network that says nothing of its training"
     assert prune.continued(source, prune.Config(epochs=7, lr=0.1, seed=3)).epochs == 7
@@ -144,3 +147,27 @@ def test_the_verb_tells_what_it_cost_and_finds_it_again(tmp_path, capsys, monkey
     capsys.readouterr()
     assert cli.main(["compress", str(exported), "--method", "prune"]) == 2
     assert 'format "torch"' in capsys.readouterr().err
+
+
+def test_training_on_that_was_killed_ends_with_the_same_weights(tiny, tmp_path, monkeypatch):
+    task, source = tiny["image"]
+    config = prune.Config(epochs=2, threads=1)
+
+    def made(runs):
+        with Run.start(runs, "compress", {"of": source.digest}) as run:
+            return prune.apply(source, task, config, run.folder / "artifact", run)
+
+    whole = made(tmp_path / "whole")
+    fit = loop.fit
+
+    def killed(model, task, config, run):
+        fit(model, task, config, run, stop_after=9)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "fit", killed)
+    with pytest.raises(KeyboardInterrupt):
+        made(tmp_path / "pieces")
+    assert not list((tmp_path / "pieces").glob("*/artifact"))
+    monkeypatch.setattr(loop, "fit", fit)
+    again = made(tmp_path / "pieces")
+    assert again.path(WEIGHTS).read_bytes() == whole.path(WEIGHTS).read_bytes()
