@@ -21,8 +21,7 @@ epochs = 2
 batch = 50
 lr = 0.02
 threads = 1
-[compress]
-name = "int8"
+[quantize]
 samples = 20
 examples = 100
 [bench]
@@ -31,6 +30,7 @@ threads = 1
 seconds = 0.05
 rounds = 6
 [study]
+chains = ["int8"]
 devices = ["h100", "l4", "4090", "mi300x", "a100"]
 batches = [1, 256]
 max_drop = 0.2

@@ -33,12 +33,11 @@ epochs = 1
 batch = 50
 """
 TINY_STUDY = """
-[compress]
-name = "int8"
 [bench]
 batch = [1]
 seconds = 0.02
 [study]
+chains = ["int8"]
 formats = ["onnx"]
 devices = ["NVIDIA L4"]
 """

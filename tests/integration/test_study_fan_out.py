@@ -14,10 +14,11 @@ from netwright.study import stages
 
 if __name__ == "__main__":
     runs, source, where = sys.argv[1:]
-    compress = {"name": "int8", "samples": 10, "examples": 20}
-    jobs = [stages.Job(runs, source, format, compress) for format in ("onnx", "openvino")]
-    for folders in map(stages.made, jobs, where=where):
-        print(*folders, sep="\\n")
+    small = {"name": "quantize", "samples": 10, "examples": 20}
+    jobs = [stages.Job(runs, source, format, steps) for format in ("onnx", "openvino") for steps in ((), (small,))]
+    for wave in stages.waves(jobs):
+        made = map(stages.made, wave, where=where)
+    print(*made, sep="\\n")
 """
 
 

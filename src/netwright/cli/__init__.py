@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import keyword
 import os
 import re
 import sys
@@ -22,7 +23,10 @@ from typing import Any, NoReturn
 from netwright import __version__
 from netwright.core.error import UserError, did_you_mean
 
-VERBS = ("train", "multilevel", "compress", "export", "bench", "predict", "study", "data", "hardware", "runs", "doctor")
+VERBS = (
+    "train", "import", "multilevel", "compress", "export", "bench", "predict", "study", "data", "hardware", "runs",
+    "doctor",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise
 
 
+def module(verb: str) -> Any:
+    """A verb's module; one that is called like a word of Python has a bar after its name."""
+    return importlib.import_module(f"netwright.cli.{verb}{'_' * keyword.iskeyword(verb)}")
+
+
 def _run(words: list[str]) -> int:
     if words and not words[0].startswith("-") and words[0] not in VERBS:
         raise UserError("verb", words[0], did_you_mean(words[0], VERBS), "netwright --help")
@@ -71,7 +80,7 @@ def _run(words: list[str]) -> int:
         return 0
     if hasattr(args, "words"):
         args.runs, args.overrides = split_words(args.words)
-    answer: Answer = importlib.import_module(f"netwright.cli.{args.verb}").main(args)
+    answer: Answer = module(args.verb).main(args)
     if args.json:
         from netwright.core.recipe import plain
 
@@ -152,15 +161,15 @@ def build_parser(verb: str | None) -> argparse.ArgumentParser:
     for name in VERBS:
         if verb in VERBS and name != verb:
             continue
-        module = importlib.import_module(f"netwright.cli.{name}")
+        about = module(name)
         sub = verbs.add_parser(
             name,
-            help=module.HELP,
-            description=module.HELP,
-            epilog=f"Example:\n  {module.EXAMPLE}",
+            help=about.HELP,
+            description=about.HELP,
+            epilog=f"Example:\n  {about.EXAMPLE}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        module.arguments(sub)
+        about.arguments(sub)
         sub.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
         sub.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     return parser

@@ -8,14 +8,20 @@ from typing import Any
 
 from netwright.cli import Answer, add_words
 
-HELP = "make an artifact smaller and faster, with a certificate of what that cost"
-EXAMPLE = "netwright compress runs/20261120-train-3fa9c1d2 --method int8 compress.format=onnx"
+HELP = "make an artifact smaller and faster, by one method or several in sequence, and say what that cost"
+EXAMPLE = 'netwright compress runs/20261120-train-3fa9c1d2 --method "prune keep=0.5 > int8" --format onnx'
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument("artifact", type=Path, help="an artifact's folder, or the run that made it")
-    parser.add_argument("--method", default="int8", metavar="NAME", help="int8 (default), prune")
+    parser.add_argument(
+        "--method", default="int8", metavar="STEPS",
+        help='quantize, qat, prune, distill, each with its settings, separated by ">"; short names: int8 (default), '
+        "int8-dynamic, int8-weights, int4, int4-weights, bf16, fp16",
+    )  # fmt: skip
+    parser.add_argument("--format", metavar="NAME", help="onnx or openvino, for what is quantized as a file (openvino)")
+    parser.add_argument("--sensitivity", action="store_true", help="only measure which layers hurt most on the grid")
     add_words(parser)
     parser.add_argument("--fresh", action="store_true", help="compress again even if nothing has changed")
 
@@ -23,22 +29,68 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> Answer:
     """Compress, or say what would be."""
     from netwright.cli.export import answer
-    from netwright.compress import METHODS
+    from netwright.compress import METHODS, chain
     from netwright.core import artifact as artifacts
     from netwright.core import recipe, table
     from netwright.export import verify
     from netwright.study import stages
 
-    method = table.resolve(METHODS, args.method, "compress.name", "netwright.methods")
-    words = [f"compress.name={args.method}", *args.overrides]
-    config = recipe.from_words(words, {"compress": METHODS})["compress"]
     source = artifacts.open(args.artifact)
-    method.check_source(source)
+    steps = chain.parse(args.method, _overrides(args), "--method")
+    if args.format or source.format != "torch":
+        steps = tuple(chain.written_in(steps, args.format or source.format))
+    table.resolve(METHODS, steps[0].name, "compress.name", "netwright.methods").check_source(source, steps[0])
     if args.dry_run:
-        plan = {"artifact": source.digest, "compress": config}
-        return Answer(plan, f"would compress {source.name} by {args.method}: {recipe.plain(config)}")
-    made = stages.compressed(args.runs, source, config, args.fresh)
+        plan = {"artifact": source.digest, "compress": steps}
+        return Answer(plan, f"would compress {source.name} by {chain.written(steps)}: {recipe.plain(steps)}")
+    if args.sensitivity:
+        return _sensitivity(source, steps[-1])
+    made = stages.carried_out(args.runs, source, steps, args.fresh)
     return answer([made]) if verify.read(made) else _retrained(source, made, args.runs)
+
+
+def _overrides(args: argparse.Namespace) -> dict[str, Any]:
+    """`compress.key=value` words, for the one step there is, or `method.key=value` for one of several."""
+    from netwright.compress import METHODS, chain
+    from netwright.core.error import UserError, did_you_mean
+
+    steps = chain.parse(args.method, where="--method")
+    found: dict[str, dict[str, Any]] = {}
+    for word in args.overrides:
+        section, dot, rest = word.partition(".")
+        if section == "compress" and len({step.name for step in steps}) == 1:
+            section = steps[0].name
+        if not dot or section not in METHODS:
+            example = f"{steps[0].name}.key=value"
+            raise UserError("override", word, did_you_mean(section, ["compress", *METHODS]), example)
+        from netwright.core import recipe
+
+        found.setdefault(section, {}).update(recipe.words([rest], word))
+    return found
+
+
+def _sensitivity(source: Any, step: Any) -> Answer:
+    """A table of layers, the one that hurts most first."""
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+
+    from netwright.compress import quantize, sensitivity
+    from netwright.core.measurement import readable
+    from netwright.models.load import open_model, open_task
+
+    bits = quantize.bits(step)
+    rows = sensitivity.measured(open_model(source), open_task(source), bits, getattr(step, "group", 64))
+    title = f"each layer alone, weights in {bits[0]} bits" + (f", inputs in {bits[1]}" if bits[1] else "")
+    table = Table("layer", "share of weights", "change of answers", "change of loss",
+                  title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)  # fmt: skip
+    for row in rows:
+        table.add_row(
+            row.layer, readable(row.weights, "fraction"), readable(row.error, "fraction"),
+            f"{row.loss:+.4f} nat [{row.loss_low:+.4f}, {row.loss_high:+.4f}]",
+        )  # fmt: skip
+    last = f'Next: netwright compress {source.folder} --method "{step.name} to={step.to} sensitive=2"'
+    return Answer({"layers": rows, "bits": bits}, Group(table, last))
 
 
 def _retrained(source: Any, made: Any, runs: Path) -> Answer:

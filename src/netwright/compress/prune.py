@@ -1,4 +1,4 @@
-"""Structured pruning: channels, hidden units and heads are taken out of the network, then it is trained on.
+"""Pruning: channels, hidden units and heads are taken out of the network, then it is trained on.
 
     small = apply(artifact, task, Config(keep=0.5), Path("runs/x/artifact"))
 
@@ -6,7 +6,9 @@ A unit goes with everything that makes it and everything that reads it, so that 
 network, and any runtime is faster with it. Which tensors those are stands in the coupling that multilevel training
 derives from torch.export (`train.multilevel.coupling`). Units are judged by the norm of their weights, each tensor's
 relative to its mean (Li et al. 2017, arXiv:1608.08710; over coupled layers Fang et al. 2023, arXiv:2301.12900), and
-every space loses the same share. This file does not know the network.
+every space loses the same share. Whole layers go by `pattern="layers"`, those first without which the loss on
+validation examples rises least; single weights by "weights" and "2:4" (`compress.sparse`). This file does not know the
+network.
 
 Shape legend: N units of a space.
 """
@@ -19,8 +21,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from netwright.core import artifact as artifacts
-from netwright.core import recipe, workload
+from netwright.compress import retrain
+from netwright.core import workload
 from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
 from netwright.core.recipe import Range, plain
@@ -31,10 +33,11 @@ if TYPE_CHECKING:
 
     from netwright.data.tasks import Task
     from netwright.train.multilevel.spaces import Coupling, Space
-    from netwright.train.step import Config as Training
 
 MULTIPLE = 8
 """Sizes are multiples of this where a space is at least four times as large: a vector of AVX2 holds eight floats."""
+LOOKED = 500
+"""Validation examples on which the loss without a layer is looked at."""
 SHARES = 40
 """Steps between all units and none at which the network's work is looked at."""
 
@@ -45,16 +48,18 @@ class Config:
 
     name: Literal["prune"] = "prune"
     keep: Annotated[float, Range(0.01, 0.99)] = 0.5
-    """Share of the network's FLOPs."""
+    """Share of the network's FLOPs; of its weights where these are set to zero one by one."""
+    pattern: Literal["units", "layers", "weights", "2:4"] = "units"
+    """What goes. Zeros among weights make a file compress better, and no runtime here faster."""
     kinds: tuple[Literal["unit", "channel", "head", "stream"], ...] = ()
     """Which units may go; all of them where none is named."""
-    epochs: Annotated[int, Range(0, 100_000)] = 0
+    epochs: retrain.Epochs = 0
     """Of training on; 0 for a third of what the network was trained for, at least one."""
-    lr: Annotated[float, Range(0, 1000)] = 0.0
+    lr: retrain.Rate = 0.0
     """Learning rate of training on; 0 for half of the network's."""
     seed: Annotated[int, Range(0, 2**31)] = 0
     """Of the order of examples in training on."""
-    threads: Annotated[int, Range(0, 4096)] = 0
+    threads: retrain.Threads = 0
     """CPU threads of training on; 0 takes all that this process may use."""
 
 
@@ -67,70 +72,130 @@ def apply(artifact: Artifact, task: Task, config: Config, folder: Path, run: Run
     import torch
 
     from netwright.models import facts
-    from netwright.models.load import open_model, save_model
+    from netwright.models.load import open_model
     from netwright.models.resized import KEY, difference
     from netwright.train import loop
 
-    check_source(artifact)
+    check_source(artifact, config)
+    if config.pattern in ("weights", "2:4"):
+        return _sparse(artifact, task, config, folder, run)
     with progress("Pruning", 3, unit="steps") as advance:
         model = open_model(artifact)
         full = facts.trace(model, task.example(1))
         advance(1, "traced")
-        small = pruned(model, task, config)
+        small = (shortened if config.pattern == "layers" else pruned)(model, task, config)
         advance(1, "chosen")
         left = facts.trace(small, task.example(1))
-        resized = difference(_whole(artifact), small)
+        resized = difference(whole(artifact), small)
         advance(1, "checked")
-    training = continued(artifact, config)
+    training = retrain.continued(artifact, config.epochs, config.lr, config.seed, config.threads)
     with torch.random.fork_rng(devices=[]):
         loop.fit(small, task, training, run)
-
-    def fill(draft: Path) -> None:
-        save_model(small, draft)
-        workload.write(left, draft)
-        task.write_processor(draft)
-
-    return artifacts.create(
-        folder,
-        fill,
-        format="torch",
-        precision="fp32",
-        task=artifact.task,
-        model={**artifact.model, KEY: resized},
-        inputs=artifact.inputs,
-        processor=artifact.processor,
-        parents=(artifact.digest,),
-        made_by={
-            "verb": "compress", **plain(config), "flops": left.flops / full.flops,
-            "parameters": left.parameters / full.parameters, "train": plain(training),
-        },
-    )  # fmt: skip
+    about = {"flops": left.flops / full.flops, "parameters": left.parameters / full.parameters}
+    made_by = {**plain(config), **about, "train": plain(training)}
+    return retrain.saved(small, artifact, task, folder, left, {**artifact.model, KEY: resized}, made_by)
 
 
-def check_source(artifact: Artifact) -> None:
+def _sparse(artifact: Artifact, task: Task, config: Config, folder: Path, run: Run | None) -> Artifact:
+    """The network with zeros among its weights, trained on."""
+    import torch
+
+    from netwright.compress import sparse
+    from netwright.models.load import WEIGHTS, open_model
+    from netwright.train import loop
+
+    training = retrain.continued(artifact, config.epochs, config.lr, config.seed, config.threads)
+    model = open_model(artifact)
+    forwards = round(training.epochs * (task.size("train") // training.batch)) * training.accumulate
+    share = 0.5 if config.pattern == "2:4" else 1 - config.keep
+    sparse.sparsify(model, config.pattern, share, forwards)  # type: ignore[arg-type]
+    with torch.random.fork_rng(devices=[]):
+        loop.fit(model, task, training, run)
+    zeros = sparse.bake(model)
+    work = workload.read(artifact.folder)
+    made_by = {**plain(config), "zeros": zeros, "train": plain(training)}
+    made = retrain.saved(model, artifact, task, folder, work, artifact.model, made_by)
+    if run is not None:
+        before, after = (sparse.packed(one.path(WEIGHTS)) for one in (artifact, made))
+        run.note(f"{100 * zeros:.1f} % of the weights are zero; zlib makes {after:,} bytes of them, {before:,} before")
+    return made
+
+
+def shortened(model: nn.Module, task: Task, config: Config) -> nn.Module:
+    """The network without some of its layers: the least harmful first, until the work is small enough."""
+    import copy
+
+    import torch
+
+    from netwright.models import facts
+    from netwright.models.resized import Skip
+
+    small = copy.deepcopy(model).eval()
+    full = facts.trace(small, task.example(1)).flops
+    indices = torch.randperm(task.size("validation"), generator=torch.Generator().manual_seed(config.seed))[:LOOKED]
+    batch = task.batch("validation", indices)
+    names = skippable(small, task.example(2))
+    work = 1.0
+    while work > config.keep:
+        losses = {name: _loss_without(small, name, task, batch) for name in names}
+        if not losses:
+            least = math.ceil(100 * work) / 100
+            raise UserError(
+                "compress.keep", config.keep, f"at least {least:g}: no other layer can go", f"compress.keep={least:g}"
+            )
+        gone = min(losses, key=losses.__getitem__)
+        owner, _, leaf = gone.rpartition(".")
+        setattr(small.get_submodule(owner), leaf, Skip())
+        names = [name for name in names if name != gone and not name.startswith(f"{gone}.")]
+        work = facts.trace(small, task.example(1)).flops / full
+    return small
+
+
+def skippable(model: nn.Module, example: Mapping[str, Tensor]) -> list[str]:
+    """Layers of the network's lists that have a matrix and answer in the shape that they are given."""
+    import torch
+    from torch import nn
+
+    lists = [
+        (name, module) for name, module in model.named_modules() if isinstance(module, (nn.Sequential, nn.ModuleList))
+    ]
+    inside = [(f"{name}.{leaf}" if name else leaf, child) for name, module in lists for leaf, child in
+              module.named_children() if any(x.dim() > 1 for x in child.parameters())]  # fmt: skip
+    found: list[str] = []
+    handles = []
+    for name, child in inside:
+
+        def hook(module: nn.Module, inputs: Any, answer: Any, name: str = name) -> None:
+            if inputs and isinstance(answer, torch.Tensor) and inputs[0].shape == answer.shape:
+                found.append(name)
+
+        handles.append(child.register_forward_hook(hook))
+    try:
+        with torch.inference_mode():
+            model(**example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [name for name, _ in inside if name in found]
+
+
+def _loss_without(model: nn.Module, name: str, task: Task, batch: Any) -> float:
+    import torch
+
+    from netwright.models.resized import Skip
+
+    owner, _, leaf = name.rpartition(".")
+    place, kept = model.get_submodule(owner), model.get_submodule(name)
+    setattr(place, leaf, Skip())
+    with torch.inference_mode():
+        loss = float(task.loss(model, batch))
+    setattr(place, leaf, kept)
+    return loss
+
+
+def check_source(artifact: Artifact, config: Config) -> None:
     """Raises UserError for an artifact whose network cannot be taken apart."""
-    if artifact.format != "torch" or artifact.precision != "fp32":
-        raise UserError(
-            "artifact", artifact.name, 'prune takes an fp32 artifact of format "torch"',
-            "give the one it was made from: its digest stands under parents in artifact.json",
-        )  # fmt: skip
-
-
-def continued(artifact: Artifact, config: Config) -> Training:
-    """The settings of training on: the network's own, shorter and slower."""
-    from netwright.train.step import Config as Training
-
-    known = set(Training.__dataclass_fields__)
-    own = {key: value for key, value in dict(artifact.made_by.get("train", {})).items() if key in known}
-    first: Training = recipe.build(Training, {k: v for k, v in own.items() if k != "multilevel"}, "train")
-    return replace(
-        first,
-        epochs=config.epochs or max(1, round(first.epochs / 3)),
-        lr=config.lr or first.lr / 2,
-        seed=config.seed,
-        threads=config.threads,
-        parallel="none",
-    )
+    retrain.check_source(artifact, "prune")
 
 
 def pruned(model: nn.Module, task: Task, config: Config) -> nn.Module:
@@ -251,7 +316,7 @@ def selected(
     return tensor.detach()
 
 
-def _whole(artifact: Artifact) -> nn.Module:
+def whole(artifact: Artifact) -> nn.Module:
     """The network as its settings alone say, so that what was pruned twice is told from there."""
     import torch
 

@@ -82,6 +82,17 @@ def from_words(overrides: Sequence[str], sections: Mapping[str, Section]) -> Rec
     return parse(_merge({}, overrides, Path("-")), sections)
 
 
+def words(texts: Sequence[str], where: str) -> dict[str, Any]:
+    """`key=value` words as plain values. Raises UserError, naming the setting `where`, for what is none."""
+    found = {}
+    for text in texts:
+        key, equals, raw = text.partition("=")
+        if not (key and equals) or "\n" in text:
+            raise UserError(where, text, "key=value", f'{where}=["width=16"]')
+        found[key.strip()] = _value(raw.strip())
+    return found
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as plain values."""
     try:

@@ -45,6 +45,16 @@ BEGINNINGS = {".lock", "run.json", "environment.json", "recipe.toml", "plan.json
 """Files that a run has before it has done anything."""
 
 
+def _locked(lock: IO[str]) -> bool:
+    """Take the lock. A program that this process is just starting holds a copy until it has begun, so ask for a while."""
+    for _ in range(20):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.05)
+    return False
+
+
 class Run:
     """An open run folder, locked against a second process. Use as a context manager."""
 
@@ -74,13 +84,11 @@ class Run:
             lock = (folder / ".lock").open("w")
         except OSError as fault:
             raise artifact.disk_error(fault, folder) from fault
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(lock):
             lock.close()
             raise UserError(
                 "runs", str(folder), "another process is working on this run", "wait for it, or set runs=FOLDER"
-            ) from None
+            )
         run = cls(folder, verb, digest, resumed=(folder / "run.json").is_file(), lock=lock)
         if run.resumed:
             artifact.sweep(folder)

@@ -5,6 +5,7 @@ TASKS = {
     "fashion-mnist": "netwright.data.images",
     "cifar10": "netwright.data.images",
     "imdb": "netwright.data.text",
+    "photographs": "netwright.data.photographs",
     "synthetic": "netwright.data.synthetic",
     "synthetic-text": "netwright.data.synthetic",
 }

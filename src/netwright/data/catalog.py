@@ -139,6 +139,15 @@ _ITEMS = (
         ),
     ),
     Source(
+        name="photographs",
+        title="MATE's backgrounds: 12 photographs of nature",
+        licence="GPL-2+ and others, a line a picture in the package's copyright file",
+        takes=(Take("usr/share/backgrounds/mate/nature/*.jpg"),),
+        sha256="513569e1fe0e55d4837bf7127916b7cb6b67adb5b7228fa1b91d0b0988e58b4f",
+        size=6_871_521,
+        places=(Debian("mate-backgrounds", "/usr/share/backgrounds/mate/nature", 46_638_500),),
+    ),
+    Source(
         name="simple-icons",
         title="Simple Icons: 3,470 one-colour brand icons, SVG",
         licence="CC0-1.0",

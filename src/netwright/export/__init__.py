@@ -44,6 +44,9 @@ PACKAGES = {
 }
 """Format name -> the packages that opening it imports; known without importing them."""
 
+IN_TORCH = ("torch", "program")
+"""Formats that torch runs: on grids, too, it computes in floating point."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -105,9 +108,16 @@ def write(artifact: Artifact, format: str, task: Task, folder: Path, *, n: int =
         n=n,
         threads=threads,
         format=format,
-        precision=artifact.precision,
+        precision=artifact.precision if format in IN_TORCH else stored(artifact),
         made_by={"verb": "export", **module.SETTINGS},
     )
+
+
+def stored(artifact: Artifact) -> str:
+    """What an exported file of a torch artifact holds its weights in: of a network on grids not what training keeps."""
+    from netwright.models import quantized
+
+    return quantized.precision(artifact.model) if artifact.precision == "fp32" else artifact.precision
 
 
 def _written(module: Any, artifact: Artifact, task: Task, draft: Path) -> None:

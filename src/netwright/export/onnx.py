@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from netwright import export
 from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
 from netwright.core.table import extra
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 FILE = "model.onnx"
 OPSET = 20
 """The newest that ONNX Runtime 1.31, OpenVINO 2026.4 and NNCF 3.4 all take."""
+OPSET_4 = 21
+"""The first with INT4."""
 SETTINGS: Mapping[str, Any] = {"format": "onnx", "opset": OPSET}
 _TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(bool)": "bool"}
 _FLOAT = {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose", "MatMul", "FusedMatMul", "Gemm", "FusedGemm"}
@@ -40,13 +43,72 @@ def write(artifact: Artifact, task: Task, draft: Path) -> None:
     extra("onnxscript", "the format onnx")
     import torch
 
-    from netwright.export.trace import quiet, trace
+    from netwright.export.trace import layers, quiet, trace
 
     program = trace(artifact)
+    opset = OPSET_4 if export.stored(artifact).startswith("int4") else OPSET
     with quiet():
-        exported = torch.onnx.export(program, (), dynamo=True, opset_version=OPSET, external_data=False, verbose=False)
+        exported = torch.onnx.export(program, (), dynamo=True, opset_version=opset, external_data=False, verbose=False)
     assert exported is not None
-    save(exported.model_proto, artifact, draft)
+    model = exported.model_proto  # made anew whenever it is asked for
+    fold(model)
+    name_layers(model, [name for name, _ in layers(program)])
+    save(model, artifact, draft)
+
+
+def fold(model: Any) -> None:
+    """Store weights that the graph rounds to a grid as the integers they become: a quarter of the bytes."""
+    onnx = extra("onnx", "the format onnx")
+    constants = {x.name: x for x in model.graph.initializer}
+    known = {name: onnx.numpy_helper.to_array(x) for name, x in constants.items()}
+    values, gone = dict(known), []
+    for node in model.graph.node:
+        given = [values.get(name) for name in node.input]
+        if any(x is None for x in given) or node.op_type not in _FOLDED:
+            continue
+        values[node.output[0]] = _FOLDED[node.op_type](node, *given)
+        gone.append(node)
+    for node in gone:
+        model.graph.node.remove(node)
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in values.keys() - known.keys():
+            _narrow(values, node)
+    used = {name for node in model.graph.node for name in node.input}
+    for name in sorted(used & values.keys()):
+        if values[name] is not known.get(name):
+            model.graph.initializer.append(onnx.numpy_helper.from_array(values[name], name))
+            used.discard(name)
+    for name in constants.keys() - used:
+        model.graph.initializer.remove(constants[name])
+
+
+def _narrow(values: dict[str, Any], node: Any) -> None:
+    """Levels that fit into 4 bits become INT4, with zero points of their own: others may share the old ones."""
+    import ml_dtypes
+
+    name, _, zero = node.input
+    if values[name].min() >= -7 and values[name].max() <= 7:
+        values[name], values[f"{name}_zero"] = (values[x].astype(ml_dtypes.int4) for x in (name, zero))
+        node.input[2] = f"{name}_zero"
+
+
+def _rounded(node: Any, x: Any, scale: Any, zero: Any = None) -> Any:
+    """QuantizeLinear of a constant, by channel or by tensor."""
+    axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+    shape = [-1 if at == axis % x.ndim else 1 for at in range(x.ndim)] if scale.ndim else []
+    zero = np.zeros(scale.shape, np.uint8) if zero is None else zero
+    ends = np.iinfo(zero.dtype)
+    levels = np.rint(x / scale.reshape(shape)) + zero.reshape(shape)
+    return levels.clip(ends.min, ends.max).astype(zero.dtype)
+
+
+_FOLDED: Mapping[str, Callable[..., Any]] = {
+    "QuantizeLinear": _rounded,
+    "Clip": lambda node, x, low=None, high=None: np.clip(x, low, high),
+    "Reshape": lambda node, x, shape: x.reshape([old or x.shape[at] for at, old in enumerate(shape)]),
+    "Identity": lambda node, x: x,
+}
+"""Operators on constants that are carried out when a file is written."""
 
 
 def save(model: Any, artifact: Artifact, draft: Path) -> None:
@@ -84,6 +146,18 @@ def load(artifact: Artifact) -> Any:
                 "export it again, with its constants inside",
             )  # fmt: skip
     return model
+
+
+def name_layers(model: Any, names: Sequence[str]) -> None:
+    """Call operators by the layers of the network that they are: both are in the order of execution."""
+    constants = {x.name for x in model.graph.initializer}
+    for node in model.graph.node:  # constants that are only turned or cast stay constants
+        if node.input and constants.issuperset(filter(None, node.input)):
+            constants.update(node.output)
+    found = [n for n in model.graph.node if n.op_type in _FLOAT and not constants.isdisjoint(n.input[1:2])]
+    if len(found) == len(names):
+        for node, name in zip(found, names, strict=True):
+            node.name = name
 
 
 def open(artifact: Artifact, threads: int, precision: str | None) -> OnnxRunner:

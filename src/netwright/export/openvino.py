@@ -7,7 +7,7 @@ told, and asked afterwards: the compiled model states the precision of every lay
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,22 +24,26 @@ if TYPE_CHECKING:
 
 FILE, WEIGHTS = "model.xml", "model.bin"
 SETTINGS: Mapping[str, Any] = {"format": "openvino", "compress_to_fp16": False}
-HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
-"""Precision -> what OpenVINO is told; of an INT8 file the hint rules the layers left in float."""
+HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32", "int4": "f32"}
+HINTS |= {"int8-weights": "f32", "int4-weights": "f32"}
+"""Precision -> what OpenVINO is told; of a quantized file the hint rules the layers left in float."""
 _MATRIX = {"Convolution", "GroupConvolution", "Deconvolution", "FullyConnected", "MatMul", "RNNSeq"}
 _MATRIX |= {"ScaledDotProductAttention"}
-_NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
+SAME = 0.999
+"""Cosine above which two rows of weights are one."""
+_NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8", "i4": "int8", "u4": "int8"}
 
 
 def write(artifact: Artifact, task: Task, draft: Path) -> None:
     """Trace a torch artifact and convert it; constants stay in fp32."""
     openvino = extra("openvino", "the format openvino")
-    from netwright.export.trace import quiet, trace
+    from netwright.export.trace import layers, quiet, trace
 
     program = trace(artifact)
     with quiet():
         _no_telemetry()
         model = openvino.convert_model(program)
+    name_layers(model, layers(program))
     for port, name in zip(model.inputs, program.graph_signature.user_inputs, strict=True):
         port.set_names({name})
     model.outputs[0].set_names({"logits"})
@@ -71,10 +75,57 @@ def load(artifact: Artifact) -> Any:
         raise refused(path, "OpenVINO", fault) from None
 
 
+def widen(model: Any) -> None:
+    """Turn signed INT4 constants into INT8: for convolutions the CPU has kernels of INT8 and none of INT4."""
+    from openvino import opset13
+
+    for constant in model.get_ordered_ops():
+        if constant.get_type_name() == "Constant" and str(constant.get_element_type()) == "<Type: 'int4_t'>":
+            levels = unpacked(constant.get_data(), constant.get_output_shape(0))
+            constant.output(0).replace(opset13.constant(levels).output(0))
+
+
+def unpacked(bytes_N: NDArray[Any], shape: Sequence[int]) -> NDArray[np.int8]:
+    """Signed 4-bit numbers, two a byte and the lower one first, as one a byte."""
+    packed_N = np.asarray(bytes_N).view(np.uint8).ravel()
+    both_N2 = np.stack([packed_N & 15, packed_N >> 4], axis=1)
+    levels: NDArray[np.int8] = ((both_N2.ravel()[: int(np.prod(shape))] ^ 8).astype(np.int8) - 8).reshape(shape)
+    return levels
+
+
+def name_layers(model: Any, layers: Sequence[tuple[str, NDArray[Any]]]) -> None:
+    """Call operators by the layers of the network that they are, for whoever quantizes or profiles the file.
+
+    The converter fuses and renames, but keeps the direction of each row of a weight: by that they are told.
+    """
+    left = [(name, _direction(weight)) for name, weight in layers]
+    for operator in model.get_ordered_ops():
+        if operator.get_type_name() not in _MATRIX or operator.get_input_size() < 2:
+            continue
+        constant = operator.input_value(1).get_node()
+        if constant.get_type_name() != "Constant":
+            continue
+        row = _direction(constant.get_data())
+        found = next((one for one in left if len(one[1]) == len(row) and abs(float(one[1] @ row)) > SAME), None)
+        if found is not None:
+            operator.set_friendly_name(found[0])
+            left.remove(found)
+
+
+def _direction(weight: NDArray[Any]) -> NDArray[np.float64]:
+    """The first row that is not all zero, of unit length."""
+    rows_OI = np.asarray(weight, np.float64).reshape(len(weight), -1)
+    norms_O = np.linalg.norm(rows_OI, axis=1)
+    at = int(np.argmax(norms_O > 0))
+    direction_I: NDArray[np.float64] = rows_OI[at] / max(float(norms_O[at]), 1e-30)
+    return direction_I
+
+
 def open(artifact: Artifact, threads: int, precision: str | None) -> OpenvinoRunner:
     """A compiled model, in one stream. Raises UserError for a precision OpenVINO does not know."""
     wanted = precision or artifact.precision
-    if wanted not in HINTS or (artifact.precision == "int8") != (wanted == "int8"):
+    integers = "int" in artifact.precision or "int" in wanted
+    if wanted not in HINTS or (integers and wanted != artifact.precision):
         raise UserError("precision", wanted, f"OpenVINO runs this file in {artifact.precision}", "precision=fp32")
     return OpenvinoRunner(artifact, threads, wanted)
 
@@ -85,6 +136,7 @@ class OpenvinoRunner:
     def __init__(self, artifact: Artifact, threads: int, precision: str) -> None:
         openvino = extra("openvino", "the format openvino")
         model, path = load(artifact), artifact.path(FILE)
+        widen(model)
         types = {port.any_name: str(port.element_type.to_dtype()) for port in model.inputs}
         check_inputs(artifact, path, types)
         settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}

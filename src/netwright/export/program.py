@@ -27,6 +27,7 @@ from netwright.core.error import UserError
 from netwright.export.eager import TorchRunner
 from netwright.export.executed import bounded
 from netwright.export.trace import quiet, trace
+from netwright.models import quantized  # noqa: F401 - a program may hold the operators that this registers
 
 if TYPE_CHECKING:
     from netwright.data.tasks import Task

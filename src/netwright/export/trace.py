@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
 from netwright.data.tasks import Input
-from netwright.models.load import inputs_of, open_model
+from netwright.models import load, quantized
 
 LENGTH = 8
 """What an open dimension is traced at; the trace holds for every other length too."""
+MATRIX = ("linear", "conv1d", "conv2d", "conv3d")
+"""Operators that multiply by a weight, as torch.export calls them."""
 _LOUD = ("torch.onnx", "torch.export", "torch._export", "onnxscript", "onnx_ir", "nncf", "openvino")
 
 
@@ -38,7 +40,9 @@ def trace(artifact: Artifact) -> torch.export.ExportedProgram:
 
     Raises UserError for a network that cannot be written as one graph.
     """
-    model, inputs = open_model(artifact).requires_grad_(False), inputs_of(artifact)
+    model, inputs = load.open_model(artifact).requires_grad_(False), load.inputs_of(artifact)
+    for layer in quantized.on_grid(model).values():
+        layer.fix()
     example = {name: torch.from_numpy(x) for name, x in blank(inputs, 2).items()}
     open_dimensions = {name: _open(x) for name, x in inputs.items()}
     try:
@@ -51,6 +55,23 @@ def trace(artifact: Artifact) -> torch.export.ExportedProgram:
         ) from fault  # fmt: skip
     _forget_paths(program)
     return program
+
+
+def layers(program: torch.export.ExportedProgram) -> list[tuple[str, NDArray[np.generic]]]:
+    """(layer of the network, its weight) of what multiplies by a weight, in the order of execution.
+
+    A layer that is called again is called `name:2`.
+    """
+    weights = dict(program.graph_signature.inputs_to_parameters)
+    found: list[tuple[str, NDArray[np.generic]]] = []
+    for node in program.graph.nodes:
+        named = [weights[x.name] for x in node.all_input_nodes if x.name in weights]
+        if node.op == "call_function" and named and str(node.target).split(".")[1] in MATRIX:
+            layer = named[0].removesuffix(".weight")
+            again = sum(name.split(":")[0] == layer for name, _ in found)
+            weight = program.state_dict[named[0]].detach().numpy()
+            found.append((f"{layer}:{again + 1}" if again else layer, weight))
+    return found
 
 
 @contextlib.contextmanager

@@ -67,31 +67,38 @@ class Config:
     rounds: Annotated[int, Range(6, 10_000)] = 20
     level: Annotated[float, Range(0.5, 0.999)] = 0.95
     """Confidence of the intervals."""
+    memory: bool = True
+    """Peak memory, of fresh processes that take seconds each."""
     seed: Annotated[int, Range(0, 2**31)] = 0
 
 
 def bench(
-    artifacts: Sequence[Artifact], task: Task, config: Config | None = None, run: Run | None = None
+    artifacts: Sequence[Artifact],
+    task: Task,
+    config: Config | None = None,
+    run: Run | None = None,
+    threads: Sequence[int] = (),
 ) -> list[Measurement]:
     """Measure every artifact at every batch size; measurements come in the order of artifacts.
 
     Per artifact: size; per batch size: latency (p50), p90, p99, throughput, peak memory, and energy where
-    this machine tells. Raises UserError when an artifact cannot be opened or run.
+    this machine tells. `threads` has those of each artifact; without it all have `config.threads`. An artifact
+    may stand there twice: its place is in the conditions. Raises UserError when one cannot be opened or run.
     """
     config = config or Config()
     if not artifacts or not config.batch:
         raise UserError(
             "bench", list(config.batch), "one artifact and one batch size or more", "netwright bench --help"
         )
-    threads = threads_of(config)
+    threads = list(threads) or [threads_of(config)] * len(artifacts)
     inputs = {batch: draw(task, batch, config.seed) for batch in config.batch}
     works = [{batch: _work(artifact, batch) for batch in config.batch} for artifact in artifacts]
-    stated = [_stated(artifact, threads) for artifact in artifacts]
+    stated = [_stated(artifact, own) for artifact, own in zip(artifacts, threads, strict=True)]
     lanes = [(at, batch) for at in range(len(artifacts)) for batch in config.batch]
-    about = {"threads": threads, "session": secrets.token_hex(4), "load_before": os.getloadavg()[0]}
+    about = {"session": secrets.token_hex(4), "load_before": os.getloadavg()[0]}
     with progress("timing", len(lanes) * config.rounds) as advance:
         timed = interleave(
-            [_opener(artifacts[at], threads, inputs[batch]) for at, batch in lanes],
+            [_opener(artifacts[at], threads[at], inputs[batch]) for at, batch in lanes],
             rounds=config.rounds,
             seconds=config.seconds,
             generator=np.random.default_rng(config.seed),
@@ -100,10 +107,10 @@ def bench(
             advance=advance,
         )
     about["load_after"] = os.getloadavg()[0]
-    peaks = _peaks(artifacts, {batch: inputs[batch][0] for batch in config.batch}, threads)
+    peaks = _peaks(artifacts, {batch: inputs[batch][0] for batch in config.batch}, threads) if config.memory else []
     measured = []
     for at, artifact in enumerate(artifacts):
-        conditions = {**about, **stated[at], "place": at}
+        conditions = {**about, **stated[at], "threads": threads[at], "place": at}
         measured.append(exact("size", deployed(artifact), device=HERE, artifact=artifact.digest, conditions=conditions))
         for lane, (owner, batch) in enumerate(lanes):
             if owner == at:
@@ -115,7 +122,8 @@ def bench(
                 }
                 place["conditions"] = {**conditions, "batch": batch}
                 measured += _speed(timed[lane], batch, place)
-                measured.append(_memory(peaks[at], batch, place))
+                if peaks:
+                    measured.append(_memory(peaks[at], batch, place))
                 if run is not None and not timed[lane].settled:
                     run.note(f"{artifact.name}, batch {batch}: still getting faster when the warm-up ended")
     return measured
@@ -212,13 +220,15 @@ def _measurement(quantity: str, seen: Interval, place: dict[str, Any], more: dic
     return Measurement(quantity=quantity, value=seen.value, low=seen.low, high=seen.high, n=seen.n, **about)
 
 
-def _peaks(artifacts: Sequence[Artifact], batches: Mapping[int, Inputs], threads: int) -> list[list[dict[str, int]]]:
+def _peaks(
+    artifacts: Sequence[Artifact], batches: Mapping[int, Inputs], threads: Sequence[int]
+) -> list[list[dict[str, int]]]:
     with progress("memory of fresh processes", len(artifacts) * PROCESSES) as advance:
         found: list[list[dict[str, int]]] = []
-        for artifact in artifacts:
+        for artifact, own in zip(artifacts, threads, strict=True):
             found.append([])
             for _ in range(PROCESSES):
-                found[-1].append(memory.peak(artifact, batches, threads))
+                found[-1].append(memory.peak(artifact, batches, own))
                 advance()
     return found
 

@@ -12,6 +12,7 @@ MODELS = {
     "mlp": "netwright.models.mlp",
     "cnn": "netwright.models.cnn",
     "resnet9": "netwright.models.resnet",
+    "resnet50": "netwright.models.resnet50",
     "transformer": "netwright.models.transformer",
 }
 """Model name -> module with `Config` and `build(config, inputs, classes) -> nn.Module`.

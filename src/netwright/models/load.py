@@ -25,7 +25,7 @@ from netwright.core.artifact import Artifact, replace_file
 from netwright.core.error import UserError
 from netwright.data import TASKS, tasks
 from netwright.data.tasks import Input, Task
-from netwright.models import MODELS, resized
+from netwright.models import MODELS, quantized, resized
 
 WEIGHTS = "weights.safetensors"
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -96,11 +96,13 @@ def build(artifact: Artifact) -> nn.Module:
     if not isinstance(classes, list) or not classes:
         raise _broken(artifact, "its task section lists no classes")
     module = table.resolve(MODELS, artifact.model["name"], "model.name", "netwright.models")
-    settings = {key: value for key, value in artifact.model.items() if key != resized.KEY}
+    settings = {key: value for key, value in artifact.model.items() if key not in (resized.KEY, quantized.KEY)}
     config = recipe.build(module.Config, settings, "model")
     model: nn.Module = module.build(config, inputs_of(artifact), len(classes))
     if resized.KEY in artifact.model:
         resized.resize(model, artifact.model[resized.KEY])
+    if quantized.KEY in artifact.model:
+        quantized.quantize(model, artifact.model[quantized.KEY])
     return model
 
 

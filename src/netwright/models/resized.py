@@ -23,16 +23,19 @@ KEY = "resized"
 
 
 def difference(model: nn.Module, smaller: nn.Module) -> dict[str, Any]:
-    """How `smaller`, a copy of `model` with smaller tensors, differs: plain data for a manifest."""
+    """How `smaller`, a copy of `model` with smaller tensors and fewer layers, differs: plain data for a manifest."""
     old, new = dict(_tensors(model)), dict(_tensors(smaller))
     tensors = {name: list(x.shape) for name, x in new.items() if x.shape != old[name].shape}
     attributes = {}
+    skipped = [name for name, module in smaller.named_modules() if isinstance(module, Skip)]
     for name, module in smaller.named_modules():
+        if name in skipped:
+            continue
         before, after = _numbers(model.get_submodule(name)), _numbers(module)
         changed = {key: _plain(value) for key, value in after.items() if value != before.get(key)}
         if changed:
             attributes[name] = changed
-    return {"tensors": tensors, "attributes": attributes}
+    return {"tensors": tensors, "attributes": attributes, **({"skipped": skipped} if skipped else {})}
 
 
 def resize(model: nn.Module, stated: Any) -> None:
@@ -40,8 +43,9 @@ def resize(model: nn.Module, stated: Any) -> None:
 
     The statement may come from anywhere: UserError for all but smaller tensors and smaller numbers of what is there.
     """
-    if not isinstance(stated, Mapping) or stated.keys() != {"tensors", "attributes"}:
+    if not isinstance(stated, Mapping) or stated.keys() - {"skipped"} != {"tensors", "attributes"}:
         raise _refused("no tensors and attributes")
+    skip(model, stated.get("skipped", []))
     tensors, attributes = stated["tensors"], stated["attributes"]
     if not isinstance(tensors, Mapping) or not isinstance(attributes, Mapping):
         raise _refused("no tensors and attributes by name")
@@ -65,6 +69,26 @@ def resize(model: nn.Module, stated: Any) -> None:
             if key not in own or not _smaller([value] if alone else value, _listed(own[key])):
                 raise _refused(f"attribute {name}.{key}: {value}")
             setattr(modules[name], key, value if alone else tuple(value))
+
+
+class Skip(nn.Module):
+    """In the place of a layer that is gone: hands on what it is given."""
+
+    def forward(self, x: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
+        """The first argument."""
+        return x
+
+
+def skip(model: nn.Module, names: Any) -> None:
+    """Take out these layers of the network's lists, in place."""
+    if not isinstance(names, (list, tuple)):
+        raise _refused("layers that are skipped")
+    for name in names:
+        owner, _, leaf = str(name).rpartition(".")
+        lists = {at: m for at, m in model.named_modules() if isinstance(m, (nn.Sequential, nn.ModuleList))}
+        if owner not in lists or leaf not in dict(lists[owner].named_children()):
+            raise _refused(f"layer {name}")
+        setattr(lists[owner], leaf, Skip())
 
 
 def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

@@ -27,6 +27,8 @@ class Candidate:
     artifact: Artifact
     figures: Mapping[str, Measurement]
     evaluation: Evaluation
+    chain: str = ""
+    """The methods it went through."""
 
 
 @dataclass(frozen=True)
@@ -93,3 +95,21 @@ def undecided(candidates: Sequence[Candidate], objectives: Sequence[Objective]) 
         for objective in objectives
         if (comparison := compare(a, b, objective)).better is None
     ]
+
+
+def hypervolume(points: Sequence[tuple[float, ...]], reference: tuple[float, ...]) -> float:
+    """Volume that points dominate below a reference, each coordinate to be small.
+
+    By slices of the last coordinate, which suits fronts of tens of points (Zitzler and Thiele 1998 define it).
+    """
+    inside = [p for p in points if all(x < r for x, r in zip(p, reference, strict=True))]
+    if not inside:
+        return 0.0
+    if len(reference) == 1:
+        return reference[0] - min(p[0] for p in inside)
+    heights = sorted({p[-1] for p in inside})
+    total = 0.0
+    for low, high in zip(heights, [*heights[1:], reference[-1]], strict=True):
+        below = [p[:-1] for p in inside if p[-1] <= low]
+        total += (high - low) * hypervolume(below, reference[:-1])
+    return total

@@ -20,6 +20,7 @@ from netwright.export import verify
 from netwright.hardware import detect
 from netwright.study import verdict
 from netwright.study.pareto import Candidate, front, undecided
+from netwright.study.trials import Decision
 from netwright.train.multilevel import view
 from netwright.train.training import Trained
 
@@ -40,6 +41,7 @@ def summarize(
     trained: Trained,
     candidates: Sequence[Candidate],
     predictions: Sequence[Mapping[str, Any]],
+    decisions: Sequence[Decision],
     folder: Path,
 ) -> dict[str, Any]:
     """Everything in the report, as it stands in report.json."""
@@ -55,6 +57,8 @@ def summarize(
         "max_drop": config.max_drop,
         "candidates": [_row(candidate, candidate in best, config.max_drop) for candidate in candidates],
         "front": [candidate.label for candidate in best],
+        "decisions": [plain(one) for one in decisions],
+        "strategy": config.strategy,
         "undecided": [plain(pair) for pair in undecided(candidates, config.objectives)],
         "predictions": [plain(row) for row in predictions],
         "training": {
@@ -163,6 +167,7 @@ def _row(candidate: Candidate, on_front: bool, max_drop: float) -> dict[str, Any
     about = candidate.figures["latency"].conditions
     return {
         "label": candidate.label,
+        "chain": candidate.chain,
         "artifact": candidate.artifact.digest,
         "folder": f"{candidate.artifact.folder.parent.name}/{candidate.artifact.folder.name}",
         "made_by": candidate.artifact.made_by.get("verb"),

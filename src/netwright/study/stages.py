@@ -8,7 +8,7 @@ study made. Knows no ranking and no report.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from netwright import export
-from netwright.compress import METHODS
+from netwright.compress import METHODS, chain, quantize
 from netwright.core import artifact, recipe, table
 from netwright.core.artifact import Artifact
 from netwright.core.measurement import Measurement, in_result
 from netwright.core.recipe import plain
 from netwright.core.run import Run
-from netwright.data.tasks import Evaluation, Task
+from netwright.data.tasks import Evaluation, Split, Task
 from netwright.hardware import detect
 from netwright.measure import bench, quality
 from netwright.models.load import open_task
@@ -34,22 +34,58 @@ DEFAULT_EXPORT = export.Config()
 
 @dataclass(frozen=True)
 class Job:
-    """One format of one trained network, as plain data that travels to another process or machine."""
+    """A network and what is to become of it, as plain data that travels to another process or machine.
+
+    `steps` are settings of methods (`compress.chain`), carried out in order; `format` is what the result is written in,
+    "" for the network itself.
+    """
 
     runs: str
     source: str
     format: str
-    compress: dict[str, Any] | None
+    steps: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def configs(self) -> tuple[Any, ...]:
+        found = [recipe.build(recipe.config_of(METHODS, step, "compress"), step, step["name"]) for step in self.steps]
+        return tuple(chain.written_in(found, self.format))
 
 
-def made(job: Job) -> list[str]:
-    """Export a network, and compress it if asked: the folders of the artifacts, exported first."""
-    runs, source = Path(job.runs), artifact.open(job.source)
-    found = [exported(runs, source, job.format)]
-    if job.compress is not None:
-        method = recipe.config_of(METHODS, job.compress, "compress")
-        found.append(compressed(runs, found[0], recipe.build(method, job.compress, "compress")))
-    return [str(one.folder) for one in found]
+def waves(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The jobs and the networks that they share, each once, so that no job of a list waits for another of it."""
+    networks = [
+        replace(job, format="", steps=job.steps[:length])
+        for job in jobs
+        for length in range(1, len(job.steps) + 1)
+        if chain.makes_torch(job.configs[length - 1])
+    ]
+    depth = max((len(job.steps) for job in networks), default=0)
+    found = [[job for job in networks if len(job.steps) == at + 1] for at in range(depth)]
+    plain_files = [replace(job, steps=job.steps[:-1]) for job in jobs if job.steps and job.format
+                   and not chain.makes_torch(job.configs[-1])]  # fmt: skip
+    return [each for wave in [*found, plain_files, list(jobs)] if (each := _distinct(wave))]
+
+
+def _distinct(jobs: Sequence[Job]) -> list[Job]:
+    return list({recipe.digest(job): job for job in jobs}.values())
+
+
+def made(job: Job) -> str:
+    """Carry out a job; returns the folder of its artifact. What was made before is found again."""
+    runs, configs = Path(job.runs), job.configs
+    at = carried_out(runs, artifact.open(job.source), configs)
+    return str((exported(runs, at, job.format) if job.format and at.format == "torch" else at).folder)
+
+
+def carried_out(runs: Path, source: Artifact, steps: Sequence[Any], fresh: bool = False) -> Artifact:
+    """An artifact made by methods in sequence; before one that works on a file, the network is exported."""
+    at = source
+    for step in steps:
+        if not chain.makes_torch(step) and at.format == "torch":
+            step = quantize.resolved(at, open_task(at), step)  # noqa: PLW2901 - what is sensitive is asked of the network
+            at = exported(runs, at, step.format)
+        at = compressed(runs, at, step, fresh)
+    return at
 
 
 def exported(
@@ -75,14 +111,17 @@ def compressed(runs: Path, source: Artifact, config: Any, fresh: bool = False) -
         return training.opened(run)
 
 
-def evaluated(runs: Path, source: Artifact, task: Task, threads: int) -> tuple[Evaluation, Measurement]:
-    """What an artifact answers on every test example, and its accuracy."""
+def evaluated(
+    runs: Path, source: Artifact, task: Task, threads: int, split: Split = "test"
+) -> tuple[Evaluation, Measurement]:
+    """What an artifact answers on every example of a split, and its accuracy."""
     key = {"artifact": source.digest, "task": task.digest, "machine": detect.fingerprint(), "threads": threads}
+    key |= {} if split == "test" else {"split": split}
     with Run.start(runs, "evaluate", key) as run:
         path = run.folder / "evaluation.safetensors"
         known = _answers(path) if run.done else None
         if known is None:
-            seen, accuracy = quality.quality(source, task, "test", threads)
+            seen, accuracy = quality.quality(source, task, split, threads)
             seen_arrays: dict[str, Any] = {"correct": seen.correct_N.astype(np.uint8), "loss": np.asarray(seen.loss_N)}
             artifact.replace_file(path, lambda draft: save_file(seen_arrays, draft))
             run.finish({"measurements": [plain(accuracy)]})
@@ -100,11 +139,12 @@ def _answers(path: Path) -> Evaluation | None:
 
 
 def benched(
-    runs: Path, sources: Sequence[Artifact], config: bench.Config, fresh: bool = False
+    runs: Path, sources: Sequence[Artifact], config: bench.Config, fresh: bool = False, threads: Sequence[int] = ()
 ) -> tuple[Path, list[Measurement]]:
     """Speed, memory and size of all candidates, interleaved in one session, and the run's folder."""
     key = {"artifacts": [s.digest for s in sources], "bench": config, "machine": detect.fingerprint()}
+    key |= {"threads": list(threads)} if threads else {}
     with Run.start(runs, "bench", key, fresh) as run:
         if not run.done:
-            run.finish({"measurements": plain(bench.bench(sources, open_task(sources[0]), config, run))})
+            run.finish({"measurements": plain(bench.bench(sources, open_task(sources[0]), config, run, threads))})
         return run.folder, in_result(run.result)

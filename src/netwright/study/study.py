@@ -3,24 +3,24 @@
     found = study(recipe.load(Path("recipes/quickstart.toml"), [], SECTIONS), Path("runs"))
     found.report        # the page
 
-Every candidate is a format and a precision of one trained network. Each stage is a run of its own
-(`study.stages`), so a study that was killed goes on, and one that has changed a little does little.
+A candidate is a chain of methods and a format of one trained network; a strategy says which are made and measured. Each
+stage is a run of its own (`study.stages`), so a study that was killed goes on, and one that has changed a little does
+little.
 """
 
 from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from netwright.compress import METHODS
+from netwright.compress import METHODS, chain, distill, prune, qat, quantize
 from netwright.core import artifact, table, workload
-from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
-from netwright.core.map import Where, map
+from netwright.core.map import Where
 from netwright.core.measurement import Measurement, exact
 from netwright.core.recipe import Range, Recipe, Section, plain
 from netwright.core.run import Run, console
@@ -31,11 +31,11 @@ from netwright.measure import bench, quality
 from netwright.predict import PREDICTORS
 from netwright.study import report, stages
 from netwright.study.pareto import Candidate, Objective
+from netwright.study.roadmap import roadmap
+from netwright.study.search import search
+from netwright.study.trials import NAMES, REFERENCE, Chosen, Trials, label
 from netwright.train import training
-from netwright.train.training import Trained
 
-REFERENCE = "PyTorch FP32"
-NAMES = {"onnx": "ONNX Runtime", "openvino": "OpenVINO", "program": "ExportedProgram"}
 NEEDED = 200_000_000
 """Bytes that a study may write: checkpoints, exports, report."""
 
@@ -44,10 +44,35 @@ NEEDED = 200_000_000
 class Config:
     """Which candidates, by what they are ranked, and for which other devices they are predicted."""
 
+    strategy: Literal["grid", "roadmap", "search"] = "grid"
+    """grid: every chain in every format. roadmap: the cheapest step first, until limits are met. search: methods,
+    settings, formats and threads, by successive halving and predictions."""
+    chains: tuple[str, ...] = ()
+    """Of the grid, beside the network as trained: ["int8", "prune keep=0.5 > int8"]."""
     formats: tuple[Literal["onnx", "openvino", "program"], ...] = ("onnx", "openvino")
     objectives: tuple[Objective, ...] = ("accuracy", "latency", "size")
     max_drop: Annotated[float, Range(0, 1)] = 0.003
     """Largest loss of accuracy against the trained network, as a fraction."""
+    max_latency: Annotated[float, Range(0, 1e6)] = 0.0
+    """Seconds of a call, with which the roadmap is content; 0 sets no limit, here and below."""
+    max_size: Annotated[float, Range(0, 1e15)] = 0.0
+    """Bytes of what is deployed."""
+    max_memory: Annotated[float, Range(0, 1e15)] = 0.0
+    """Bytes of peak memory."""
+    minutes: Annotated[float, Range(0, 1e6)] = 0.0
+    """Wall-clock budget of roadmap and search, after the training; 0 sets none."""
+    networks: tuple[str, ...] = (
+        "prune keep=0.7",
+        "prune keep=0.5",
+        "prune keep=0.35",
+        "distill keep=0.25",
+        "qat to=int4",
+    )
+    """Of the search: chains that make a network."""
+    finishes: tuple[str, ...] = ("int8", "bf16", "int8-weights")
+    """Of the search: what each network is finished with, beside being left as it is."""
+    threads: Annotated[tuple[int, ...], Range(0, 4096)] = ()
+    """Of the search: counts of threads to measure with; without, those of [bench]."""
     devices: tuple[str, ...] = ()
     """Names in the hardware catalogue; see `netwright hardware list`."""
     predictor: Literal["learned", "roofline"] = "learned"
@@ -59,8 +84,16 @@ class Config:
     workers: Annotated[int, Range(1, 10_000)] = 2
 
 
-SECTIONS: dict[str, Section] = {**training.SECTIONS, "compress": METHODS, "bench": bench.Config, "study": Config}
-"""What a study's recipe may hold; without [compress] only the network as trained is exported."""
+SECTIONS: dict[str, Section] = {
+    **training.SECTIONS,
+    "quantize": quantize.Config,
+    "qat": qat.Config,
+    "prune": prune.Config,
+    "distill": distill.Config,
+    "bench": bench.Config,
+    "study": Config,
+}
+"""What a study's recipe may hold; the sections of methods say with what these begin wherever a chain names them."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +127,14 @@ def study(recipe: Recipe, runs: Path, fresh: bool = False) -> Study:
         trained = training.train(recipe, runs)
         assert trained is not None  # only a process of a team gets none
         _say("2/6 Compress and export")
-        sources = _sources(recipe, trained, runs)
+        trials = Trials(recipe, trained, task, runs, run)
+        chosen = [Chosen(REFERENCE, trained.artifact, trials.threads), *STRATEGIES[config.strategy](trials)]
         _say("3/6 Evaluate on the test split")
-        candidates = _measured(sources, recipe, task, runs)
+        candidates = _measured(chosen, recipe, task, runs)
         _say("5/6 Predict for other devices")
         predictions = predict(candidates, devices, config)
         _say("6/6 Report")
-        summary = report.summarize(recipe, trained, candidates, predictions, run.folder)
+        summary = report.summarize(recipe, trained, candidates, predictions, trials.decisions, run.folder)
         report.write(summary, candidates, predictions, trained, run.folder)
         run.finish({"report": report.HTML, "measurements": [plain(m) for c in candidates for m in c.figures.values()]})
         return Study(run.folder, summary, reused=False)
@@ -119,21 +153,17 @@ def check(recipe: Recipe, runs: Path) -> list[Device]:
         raise UserError(
             "train.parallel", recipe["train"].parallel, "none: a study runs in one process", "train.parallel=none"
         )
-    if "compress" in recipe and recipe["compress"].name != "int8":
+    chains = _chains(recipe)
+    if chains and not any(makes(recipe, text, config.formats) for text in chains):
         raise UserError(
-            "compress.name", recipe["compress"].name, "int8: what is pruned is a network of its own",
-            "netwright compress RUN --method prune; netwright export and bench of what it makes",
-        )  # fmt: skip
-    if "compress" in recipe and config.formats == ("program",):
-        raise UserError(
-            "study.formats", ["program"], "onnx or openvino among them: [compress] has nothing to work on",
+            "study.formats", list(config.formats), "onnx or openvino among them: the chains make files of these",
             'study.formats=["program", "openvino"]',
         )  # fmt: skip
     for package in {"openvino": ("openvino",), "onnx": ("onnx", "onnxscript", "onnxruntime"), "program": ()}.items():
         for name in package[1] if package[0] in config.formats else ():
             table.need(name, f'study.formats "{package[0]}"')
-    if "compress" in recipe:
-        table.need("nncf", "INT8 quantization")
+    if any(step.name == "quantize" for text in chains for step in _steps(recipe, text)):
+        table.need("nncf", "quantization")
     table.need("matplotlib", "the report")
     if config.where == "ray":
         table.need("ray", 'study.where = "ray"')
@@ -168,12 +198,49 @@ def _room(runs: Path) -> None:
         )  # fmt: skip
 
 
+def grid(trials: Trials) -> list[Chosen]:
+    """Every chain in every format that it can be written in."""
+    pairs = _grid(trials.recipe)
+    made = trials.made_all(pairs)
+    return [Chosen(label(*pair), one, trials.threads, pair[0]) for pair, one in zip(pairs, made, strict=True)]
+
+
+STRATEGIES: Mapping[str, Callable[[Trials], list[Chosen]]] = {"grid": grid, "roadmap": roadmap, "search": search}
+
+
+def _grid(recipe: Recipe) -> list[tuple[str, str]]:
+    config: Config = recipe["study"]
+    return [
+        (text, format)
+        for format in NAMES
+        if format in config.formats
+        for text in ("", *config.chains)
+        if not text or makes(recipe, text, (format,))
+    ]
+
+
+def makes(recipe: Recipe, text: str, formats: Sequence[str]) -> bool:
+    """Whether a chain can be written in one of these formats: what torch runs takes networks alone."""
+    return any(format != "program" for format in formats) or chain.makes_torch(_steps(recipe, text)[-1])
+
+
+def _steps(recipe: Recipe, text: str) -> tuple[Any, ...]:
+    return chain.parse(text, {name: plain(recipe[name]) for name in METHODS if name in recipe}, "study.chains")
+
+
+def _chains(recipe: Recipe) -> list[str]:
+    """All chains of a recipe's strategy, so that a fault in one is said before any work."""
+    config: Config = recipe["study"]
+    return {
+        "grid": list(config.chains),
+        "roadmap": ["prune", "distill", "int8", "qat to=int8"],
+        "search": [*config.networks, *config.finishes],
+    }[config.strategy]
+
+
 def labels(recipe: Recipe) -> list[str]:
-    """What the candidates of a recipe are called."""
-    kinds = {
-        format: ("FP32", "INT8") if "compress" in recipe and format != "program" else ("FP32",) for format in NAMES
-    }
-    return [REFERENCE, *(f"{NAMES[format]} {kind}" for format in recipe["study"].formats for kind in kinds[format])]
+    """What the candidates of a grid are called; the other strategies find theirs on the way."""
+    return [REFERENCE, *(label(*pair) for pair in _grid(recipe))] if recipe["study"].strategy == "grid" else [REFERENCE]
 
 
 def predict(candidates: Sequence[Candidate], devices: Sequence[Device], config: Config) -> list[dict[str, Any]]:
@@ -192,42 +259,28 @@ def predict(candidates: Sequence[Candidate], devices: Sequence[Device], config: 
     return rows
 
 
-def _sources(recipe: Recipe, trained: Trained, runs: Path) -> list[tuple[str, Artifact]]:
-    config: Config = recipe["study"]
-    method = plain(recipe["compress"]) if "compress" in recipe else None
-    jobs = [
-        stages.Job(
-            str(runs.absolute()),
-            str(trained.artifact.folder.absolute()),
-            format,
-            method if format != "program" else None,
-        )
-        for format in config.formats
-    ]
-    folders = map(stages.made, jobs, where=config.where, workers=config.workers, title="Compress and export")
-    found = [(REFERENCE, trained.artifact)]
-    for format, made in zip(config.formats, folders, strict=True):
-        found += [(f"{NAMES[format]} {one.precision.upper()}", one) for one in (artifact.open(f) for f in made)]
-    return found
-
-
-def _measured(sources: Sequence[tuple[str, Artifact]], recipe: Recipe, task: Task, runs: Path) -> list[Candidate]:
+def _measured(chosen: Sequence[Chosen], recipe: Recipe, task: Task, runs: Path) -> list[Candidate]:
     config: bench.Config = recipe["bench"]
     threads = config.threads or detect.usable_threads()
-    answers = [stages.evaluated(runs, source, task, threads) for _, source in sources]
+    answers = [stages.evaluated(runs, one.artifact, task, threads) for one in chosen]
     _say("4/6 Measure speed, memory and size")
-    _, speeds = stages.benched(runs, [source for _, source in sources], config)
+    own = [one.threads for one in chosen]
+    several = own if set(own) != {threads} else []
+    _, speeds = stages.benched(runs, [one.artifact for one in chosen], config, threads=several)
     reference = answers[0][0]
     candidates = []
-    for (label, source), (evaluation, accuracy) in zip(sources, answers, strict=True):
-        mine = [one for one in speeds if one.artifact == source.digest]
+    for at, (one, (evaluation, accuracy)) in enumerate(zip(chosen, answers, strict=True)):
+        mine = [found for found in speeds if found.conditions["place"] == at]
+        digest = one.artifact.digest
         change = (
-            quality.accuracy_change(evaluation, reference, artifact=source.digest)
+            quality.accuracy_change(evaluation, reference, artifact=digest)
             if evaluation is not reference
-            else exact("accuracy_change", 0.0, artifact=source.digest)  # from itself it cannot differ
+            else exact("accuracy_change", 0.0, artifact=digest)  # from itself it cannot differ
         )
         figures = {"accuracy": accuracy, "accuracy_change": change, **_by_quantity(mine, config)}
-        candidates.append(Candidate(label=label, artifact=source, figures=figures, evaluation=evaluation))
+        candidates.append(
+            Candidate(label=one.label, artifact=one.artifact, figures=figures, evaluation=evaluation, chain=one.chain)
+        )
     return candidates
 
 

@@ -96,7 +96,7 @@ class Training:
         fits(config, task)
         self.steps_per_epoch = task.size("train") // config.batch
         self.total_steps = self.total_work
-        self.model = _channels_last(model.to(team.device))
+        self.model = channels_last(model.to(team.device))
         self.wrapped = team.wrap(self.model)
         self.optimizer = make_optimizer(self.model, config)
         self.scaler = torch.amp.GradScaler(team.device.type, enabled=config.precision == "fp16")
@@ -378,7 +378,8 @@ def _micro(size: int, at: int, parts: int) -> slice:
     return slice(size * at // parts, size * (at + 1) // parts)
 
 
-def _channels_last(model: nn.Module) -> nn.Module:
+def channels_last(model: nn.Module) -> nn.Module:
+    """In the layout in which convolutions are fastest, where the network has any."""
     # on CPUs with AVX-512 a convolution is up to a fifth faster on this layout, and bf16 needs it
     if any(isinstance(module, nn.Conv2d) for module in model.modules()):
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -89,7 +89,7 @@ def test_bench_measures_and_reuses(tiny, capsys, monkeypatch):
         (["export", "ARTIFACT", "export.examples=0"], "a whole number 1 to"),
         (["export", "nowhere"], "no artifact"),
         (["compress", "ARTIFACT", "--method", "int9"], 'did you mean "int8"?'),
-        (["compress", "ARTIFACT", "compress.samples=many"], "a whole number 1 to"),
+        (["compress", "ARTIFACT", "compress.samples=many"], "a whole number 0 to"),
         (["compress", "ARTIFACT", "compress.format=program"], "allowed: onnx, openvino"),
         (["bench", "ARTIFACT", "--batch", "0"], "a whole number 1 to"),
         (["bench", "ARTIFACT", "bench.rounds=2"], "6 to 10000"),

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from netwright import cli
-from netwright.compress import prune
+from netwright.compress import prune, retrain
 from netwright.core.error import UserError
 from netwright.core.run import Run
 from netwright.data import synthetic
@@ -119,9 +119,9 @@ def test_what_cannot_be_reached_is_refused_with_what_can():
 
 def test_training_on_is_the_networks_own_but_shorter_and_slower(tiny):
     source = tiny["image"].artifact
-    plain = prune.continued(source, prune.Config())
+    plain = retrain.continued(source, 0, 0.0, seed=0, threads=1)
     assert (plain.epochs, plain.lr) == (1, 5e-4), "of a network that says nothing of its training"
-    assert prune.continued(source, prune.Config(epochs=7, lr=0.1, seed=3)).epochs == 7
+    assert retrain.continued(source, 7, 0.1, seed=3, threads=1).epochs == 7
 
 
 def test_the_verb_tells_what_it_cost_and_finds_it_again(tmp_path, capsys, monkeypatch):

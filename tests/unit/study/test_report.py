@@ -18,6 +18,7 @@ from netwright.measure.quality import accuracy_change
 from netwright.study import report, verdict
 from netwright.study.pareto import Candidate
 from netwright.study.study import SECTIONS
+from netwright.study.trials import Decision
 from netwright.train.training import Trained
 
 HOSTILE = "<script>alert(1)</script>|`$\\frac$` \"'&\n# head"
@@ -93,7 +94,8 @@ def place(tmp_path_factory):
     (run / "plots" / "work.svg").write_text(plot.svg_text(levels.work({"cascade": []}), "work of levels"))
     written = folder / "written"
     written.mkdir()
-    summary = report.summarize(parsed, trained, candidates, predictions, written)
+    decisions = [Decision(HOSTILE, HOSTILE, 12.5)]
+    summary = report.summarize(parsed, trained, candidates, predictions, decisions, written)
     report.write(summary, candidates, predictions, trained, written)
     return written, summary, candidates
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from netwright import export
-from netwright.compress import int8
+from netwright.compress import quantize
 from netwright.core.error import UserError
 from netwright.core.measurement import exact
 from netwright.hardware import detect
@@ -30,10 +30,10 @@ def counted(monkeypatch):
         monkeypatch.setattr(module, name, wrapped)
 
     count(export, "write")
-    count(int8, "apply")
+    count(quantize, "apply")
     count(quality, "quality")
 
-    def benched(sources, task, config, run):
+    def benched(sources, task, config, run, threads):
         done["bench"] += 1
         return [exact("size", 1.0, artifact=source.digest, conditions={"n": done["bench"]}) for source in sources]
 
@@ -54,7 +54,7 @@ def test_an_export_is_done_once(tiny, tmp_path, counted):
 def test_a_compression_is_done_once_a_setting(tiny, tmp_path, counted):
     _, source = tiny["image"]
     graph = stages.exported(tmp_path, source, "onnx")
-    config = int8.Config(samples=10, examples=20)
+    config = quantize.Config(samples=10, examples=20)
     first = stages.compressed(tmp_path, graph, config)
     assert stages.compressed(tmp_path, graph, config) == first
     assert counted["apply"] == 1

@@ -22,8 +22,7 @@ epochs = 2
 batch = 50
 lr = 0.02
 threads = 1
-[compress]
-name = "int8"
+[quantize]
 samples = 20
 examples = 100
 [bench]
@@ -32,6 +31,7 @@ threads = 1
 seconds = 0.05
 rounds = 6
 [study]
+chains = ["int8"]
 formats = ["onnx", "openvino"]
 devices = ["NVIDIA H100 SXM", "NVIDIA L4"]
 """
@@ -165,13 +165,6 @@ def test_the_verbs_find_what_the_study_made(place, capsys):
     assert listing(runs) == before
 
 
-def test_a_method_that_makes_another_network_is_no_part_of_a_study_and_says_the_way(tmp_path):
-    text = TINY.replace('name = "int8"\nsamples = 20\nexamples = 100\n', 'name = "prune"\n')
-    with pytest.raises(UserError, match="a network of its own") as refusal:
-        study(parsed(tmp_path, text=text), tmp_path / "runs")
-    assert "--method prune" in refusal.value.next
-
-
 @pytest.mark.parametrize(
     ("override", "said"),
     [
@@ -186,6 +179,11 @@ def test_a_method_that_makes_another_network_is_no_part_of_a_study_and_says_the_
         ("study.max_drop=2", "a number 0 to 1"),
         ("study.batches=[]", "one or more"),
         ("study.predictor=crystal-ball", "allowed: learned, roofline"),
+        ('study.chains=["int9"]', 'did you mean "int8"?'),
+        ('study.chains=["prune kep=0.5"]', 'did you mean "keep"?'),
+        ('study.chains=["int8 > prune"]', "int8 comes last"),
+        ("study.strategy=road", "Allowed: grid, roadmap, search"),
+        (["study.strategy=search", 'study.networks=["prun"]'], 'did you mean "prune"?'),
         ("bench.batch=[]", "one or more"),
         ("bench.batch=[4, 4]", "each once"),
         ("train.batch=2000", "at most the 1000 training examples"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from netwright import export
-from netwright.compress import int8
+from netwright.compress import quantize
 from netwright.core.error import UserError
 
 
@@ -32,7 +32,7 @@ def onnx(tiny, tmp_path_factory):
 
 def calibration(onnx, task, folder, **settings):
     witness = Witness(task)
-    int8.apply(onnx, witness, int8.Config(examples=10, **settings), folder)
+    quantize.apply(onnx, witness, quantize.Config(examples=10, **settings), folder)
     return [(indices, generator) for split, indices, generator in witness.asked if split == "train"]
 
 
@@ -61,18 +61,24 @@ def test_more_samples_than_examples_are_all_examples(onnx, tiny, tmp_path):
 
 
 def test_it_prints_nothing_on_standard_output(onnx, tiny, tmp_path, capfd):
-    int8.apply(onnx, tiny["image"].task, int8.Config(samples=5, examples=10), tmp_path / "a")
+    quantize.apply(onnx, tiny["image"].task, quantize.Config(samples=5, examples=10), tmp_path / "a")
     assert capfd.readouterr().out == ""
 
 
 def test_the_result_says_how_it_was_made_and_is_not_quantized_again(onnx, tiny, tmp_path):
-    made = int8.apply(onnx, tiny["image"].task, int8.Config(samples=5, examples=10), tmp_path / "a")
-    assert made.made_by == {
-        "verb": "compress", "name": "int8", "format": "onnx", "samples": 5, "seed": 0, "examples": 10,
-    }  # fmt: skip
-    assert made.path("model.onnx").stat().st_size < 0.6 * onnx.path("model.onnx").stat().st_size
-    with pytest.raises(UserError, match="quantizes an fp32 artifact"):
-        int8.apply(made, tiny["image"].task, int8.Config(), tmp_path / "b")
+    made = quantize.apply(onnx, tiny["image"].task, quantize.Config(samples=5, examples=10), tmp_path / "a")
+    said = {
+        "verb": "compress",
+        "name": "quantize",
+        "to": "int8",
+        "format": "onnx",
+        "samples": 5,
+        "engine": "onnxruntime",
+    }
+    assert made.made_by.items() >= said.items()
+    assert made.path("model.onnx").stat().st_size < 0.7 * onnx.path("model.onnx").stat().st_size
+    with pytest.raises(UserError, match="takes an fp32 artifact"):
+        quantize.apply(made, tiny["image"].task, quantize.Config(), tmp_path / "b")
     assert not (tmp_path / "b").exists()
 
 
@@ -80,6 +86,6 @@ def test_a_missing_extra_stops_before_any_work(onnx, tiny, tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, "nncf", None)
     witness = Witness(tiny["image"].task)
     with pytest.raises(UserError, match=r"pip install 'netwright\[openvino\]'"):
-        int8.apply(onnx, witness, int8.Config(), tmp_path / "a")
+        quantize.apply(onnx, witness, quantize.Config(engine="nncf"), tmp_path / "a")
     assert witness.asked == []
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,16 @@
+"""Who quantizes: one module an engine, and what each makes of which format.
+
+A module has `MAKES`, format -> what it makes of it, and
+`quantized(graph, artifact, task, config, examples) -> graph`, where a graph is what the format's module loads and saves
+(`export.openvino.load`, `export.onnx.load`). Those that need calibration stand in `CALIBRATED`.
+"""
+
+ENGINES = {
+    "onnxruntime": "netwright.compress.engines.onnxruntime",
+    "nncf": "netwright.compress.engines.nncf",
+    "half": "netwright.compress.engines.half",
+}
+"""Engine name -> module, the one that is asked first in front. "netwright" itself is none of these: it puts the network
+of torch on grids."""
+CALIBRATED = ("int8",)
+"""What is made with examples; the rest looks at weights alone."""

@@ -1,0 +1,83 @@
+"""Quantization-aware training: layers are put on grids and the network is trained on, through the rounding.
+
+    fit = apply(artifact, task, Config(to="int4"), Path("runs/x/artifact"))
+
+It is the one training loop; steps of weights are learned, ranges of inputs are those of calibration. With `teacher` the
+network learns the answers of its own former self too, which costs a forward pass and finds what rounding lost. What
+comes out is a network of torch on grids; the files written of it hold integers. Does not know the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from netwright.compress import calibration, quantize, retrain
+from netwright.compress.calibration import Examples
+from netwright.core import workload
+from netwright.core.artifact import Artifact
+from netwright.core.recipe import Range, plain
+from netwright.core.run import Run, progress
+
+if TYPE_CHECKING:
+    from netwright.data.tasks import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Which grids, and how long the network is trained on them."""
+
+    name: Literal["qat"] = "qat"
+    to: Literal["int8", "int4", "int8-weights", "int4-weights"] = "int4"
+    """int4: weights of 4 bits, inputs of 8."""
+    epochs: retrain.Epochs = 0
+    """0 for a third of what the network was trained for, at least one."""
+    lr: retrain.Rate = 0.0
+    """0 for a tenth of the network's."""
+    teacher: bool = True
+    """Learn the answers of the network as it was, beside the labels."""
+    group: Annotated[int, Range(8, 4096)] = 64
+    """Weights of 4 bits that share a step, in linear layers."""
+    keep: tuple[str, ...] = ()
+    """Layers that stay in floating point, or have 8 bits of INT4, by their names in the network."""
+    samples: Annotated[int, Range(1, 100_000)] = 2 * calibration.FEWEST
+    """Training examples that ranges of inputs are taken from."""
+    seed: Annotated[int, Range(0, 2**31)] = 0
+    threads: retrain.Threads = 0
+
+
+def apply(artifact: Artifact, task: Task, config: Config, folder: Path, run: Run | None = None) -> Artifact:
+    """A network on grids, trained on, at `folder`.
+
+    With a run, training reports to it and goes on after a kill. Raises UserError for an artifact that is no torch
+    network, or is on grids already.
+    """
+    import torch
+
+    from netwright.compress.distill import taught
+    from netwright.models import quantized
+    from netwright.models.load import open_model
+    from netwright.train import loop
+
+    check_source(artifact, config)
+    training = retrain.continued(artifact, config.epochs, config.lr, config.seed, config.threads, slower=0.1)
+    model = open_model(artifact)
+    with progress("putting layers on grids", 2, unit="steps") as advance:
+        bits = quantize.BITS[config.to]
+        quantized.quantize(model, quantize.grids(model, *bits, config.group, config.keep))
+        advance(1, "weights")
+        indices = Examples(task, config.seed, config.samples).indices().split(32)
+        quantized.calibrate(model, (task.batch("train", at).inputs for at in indices))
+        advance(1, "inputs")
+    learned = taught(task, open_model(artifact), training) if config.teacher else task
+    with torch.random.fork_rng(devices=[]):
+        loop.fit(model, learned, training, run)
+    work = quantize.work(workload.read(artifact.folder), config.to)
+    section = {**artifact.model, quantized.KEY: quantized.stated(model)}
+    return retrain.saved(model, artifact, task, folder, work, section, {**plain(config), "train": plain(training)})
+
+
+def check_source(artifact: Artifact, config: Config) -> None:
+    """Raises UserError for an artifact whose layers cannot be put on grids."""
+    retrain.check_source(artifact, "qat")

@@ -1,0 +1,183 @@
+"""The search: methods x settings x formats x threads, by successive halving, then by measuring what could be best.
+
+    chosen = search(trials)
+
+Networks that need training begin with few epochs; of each round the better half, by Pareto rank of validation accuracy
+and work, goes on with twice as many (successive halving, Jamieson and Talwalkar 2016, arXiv:1502.07943). What is left
+is combined with every finish, format and count of threads, and of these only what the predictor cannot rule out is
+measured (`study.guided`). Knows no method's inside.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from netwright.compress import chain
+from netwright.core import workload
+from netwright.core.artifact import Artifact
+from netwright.core.measurement import readable
+from netwright.hardware import detect
+from netwright.measure import bench
+from netwright.predict import roofline
+from netwright.study import guided
+from netwright.study.roadmap import COST
+from netwright.study.trials import Chosen, Trials, label
+
+ROUND = 0.5
+"""Share of networks that go on to the next round."""
+
+
+def search(trials: Trials) -> list[Chosen]:
+    """The candidates that are measured for the report."""
+    networks = halve(trials)
+    pairs = candidates(trials, networks)
+    made = trials.made_all(pairs)
+    changes = [trials.change(one).value for one in made]
+    threads = sorted({detect.usable_threads() if count == 0 else count for count in trials.config.threads})
+    every = [(at, count) for at in range(len(made)) for count in threads or [trials.threads]]
+    chosen = explored(trials, pairs, made, changes, every)
+    several = len(threads) > 1
+    return [
+        Chosen(
+            label(*pairs[at]) + (f", {count} thread{'' if count == 1 else 's'}" if several else ""),
+            made[at], count, pairs[at][0],
+        )
+        for at, count in chosen
+    ]  # fmt: skip
+
+
+def halve(trials: Trials) -> list[str]:
+    """Chains that make networks, each with the epochs it won; those that need no training come as they are."""
+    space = list(dict.fromkeys(["", *trials.config.networks]))
+    free = [text for text in space if not trained(trials, text)]
+    alive = [text for text in space if trained(trials, text)]
+    whole = max((epochs(trials, text) for text in alive), default=1)
+    rounds = max(1, min(math.floor(math.log2(whole)) + 1, math.ceil(math.log2(max(1, len(alive)))) or 1))
+    for turn in range(rounds):
+        share = 2 ** (turn - rounds + 1)
+        tried = [with_epochs(trials, text, share) for text in alive]
+        cost = sum(seconds(trials, text) for text in tried)
+        if cost > trials.left:
+            left = readable(max(0.0, trials.left), "s")
+            trials.decide("Stop halving", f"a round takes about {readable(cost, 's')}, and {left} are left")
+            return [*free, *(with_epochs(trials, text, share / 2) for text in alive if turn)]
+        made = trials.made_all([(text, "") for text in tried])
+        scores = np.array([(-trials.change(one).value, trials.work(one) * bits(one)) for one in made])
+        if turn + 1 == rounds:
+            return [*free, *tried]
+        kept = sorted(by_rank(scores)[: math.ceil(ROUND * len(alive))])
+        gone = [tried[at] for at in range(len(tried)) if at not in kept]
+        trials.decide(f"Round {turn + 1}: {len(kept)} of {len(alive)} networks go on",
+                      f"behind in accuracy and work were {'; '.join(gone)}")  # fmt: skip
+        alive = [alive[at] for at in kept]
+    return free
+
+
+def candidates(trials: Trials, networks: Sequence[str]) -> list[tuple[str, str]]:
+    """(chain, format) of everything that could be measured."""
+    found = []
+    for text, finish, format in itertools.product(networks, ("", *trials.config.finishes), trials.config.formats):
+        on_grids = any(step.name == "qat" or chain.written([step]) == "int4" for step in trials.steps(text))
+        if finish and (on_grids or format == "program"):
+            continue
+        whole = f" {chain.BETWEEN} ".join(filter(None, (text, finish)))
+        if makes(trials, whole, format):
+            found.append((whole, format))
+    return found
+
+
+def makes(trials: Trials, text: str, format: str) -> bool:
+    """Whether somebody makes the last step of a chain for this format."""
+    from netwright.compress import quantize
+    from netwright.core.error import UserError
+
+    last = chain.written_in(trials.steps(text)[-1:], format)
+    if not last or chain.makes_torch(last[0]):
+        return True
+    try:
+        quantize.engine(last[0], format)
+    except UserError:
+        return False
+    return True
+
+
+def explored(
+    trials: Trials,
+    pairs: Sequence[tuple[str, str]],
+    made: Sequence[Artifact],
+    changes: Sequence[float],
+    every: Sequence[tuple[int, int]],
+) -> list[tuple[int, int]]:
+    """Of (artifact, threads) those that were measured: what a prediction could not rule out."""
+    here = detect.machine()
+    batch = min(trials.recipe["bench"].batch)
+    known = []
+    for at, threads in every:
+        one = made[at]
+        work = workload.read(one.folder).at_batch(batch)
+        predicted = roofline.predict(work, here)[0].value * detect.usable_threads() / threads
+        alike = {"runtime": f"{one.format} {one.precision}", "work": pairs[at][0], "threads": str(threads)}
+        known.append(guided.Known(changes[at], float(bench.deployed(one)), predicted, alike))
+    measured = guided.explore(known, lambda k: trials.quick([made[every[k][0]]], [every[k][1]])[0].value)
+    trials.decide(
+        f"Measure {len(measured)} of {len(every)} candidates",
+        "the others are slower than one as accurate and as small, as far as predictions can be wrong here",
+    )
+    return [every[k] for k in measured]
+
+
+def trained(trials: Trials, text: str) -> bool:
+    """Whether a chain has a step that trains."""
+    return any(step.name in COST for step in trials.steps(text))
+
+
+def epochs(trials: Trials, text: str) -> int:
+    """Epochs of a chain's longest training."""
+    whole = int(trials.trained.artifact.made_by["train"]["epochs"])
+    return max(step.epochs or max(1, round(whole / 3)) for step in trials.steps(text) if step.name in COST)
+
+
+def with_epochs(trials: Trials, text: str, share: float) -> str:
+    """The same chain with a share of the epochs of its trainings, at least one."""
+    whole = int(trials.trained.artifact.made_by["train"]["epochs"])
+    parts = []
+    for part, step in zip(text.split(chain.BETWEEN), trials.steps(text), strict=True):
+        if step.name in COST and share < 1:
+            count = max(1, round(share * (step.epochs or max(1, round(whole / 3)))))
+            own = [word for word in part.split() if not word.startswith("epochs=")]
+            parts.append(" ".join([*own, f"epochs={count}"]))
+        else:
+            parts.append(part.strip())
+    return f" {chain.BETWEEN} ".join(parts)
+
+
+def seconds(trials: Trials, text: str) -> float:
+    """About how long a chain's trainings take."""
+    took = next(m.value for m in trials.trained.measurements if m.quantity == "training_time")
+    whole = float(trials.trained.artifact.made_by["train"]["epochs"])
+    steps = [step for step in trials.steps(text) if step.name in COST]
+    return sum((step.epochs or max(1, round(whole / 3))) * took / whole * COST[step.name] for step in steps)
+
+
+def bits(made: Artifact) -> float:
+    """Bits of the weights that a network's files will have."""
+    from netwright.export import stored
+
+    return {"int4": 4.0, "int8": 8.0}.get(stored(made).removesuffix("-weights"), 32.0)
+
+
+def by_rank(scores_N2: np.ndarray) -> list[int]:
+    """Places in the order of Pareto rank, lower scores first; within a rank the first coordinate decides."""
+    left, order = list(range(len(scores_N2))), []
+    while left:
+        front = [
+            at for at in left
+            if not any((scores_N2[o] <= scores_N2[at]).all() and (scores_N2[o] < scores_N2[at]).any() for o in left)
+        ]  # fmt: skip
+        order += sorted(front, key=lambda at: float(scores_N2[at, 0]))
+        left = [at for at in left if at not in front]
+    return order

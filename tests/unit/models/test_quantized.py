@@ -1,0 +1,141 @@
+"""Layers on grids: what lies on them, what training does through them, and what a hostile manifest cannot do."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from netwright.core.error import UserError
+from netwright.models import quantized
+from netwright.models.quantized import Grid
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(8 * 36, 5)
+    ).eval()
+
+
+def images(n=6):
+    return torch.randn(n, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def on(model, **grid):
+    quantized.quantize(model, dict.fromkeys(quantized.layers(model), grid))
+    return model
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_a_weight_has_no_more_levels_than_its_bits(bits):
+    model = on(network(), weights=bits, inputs=0)
+    for layer in quantized.on_grid(model).values():
+        for row in layer.rounded_weight().flatten(1):
+            assert len(row.unique()) <= 2**bits - 1
+            step = layer.weight_step.flatten()
+            assert row.abs().max() <= step.max() * (2 ** (bits - 1) - 1) + 1e-6
+
+
+def test_groups_have_steps_of_their_own():
+    torch.manual_seed(0)
+    layer = nn.Linear(64, 4)
+    with torch.no_grad():
+        layer.weight[:, :32] *= 100
+    model = nn.Sequential(layer)
+    whole = (on(copy.deepcopy(model), weights=4, inputs=0)[0].rounded_weight() - layer.weight)[:, 32:].abs().mean()
+    apart = (
+        (on(copy.deepcopy(model), weights=4, inputs=0, group=32)[0].rounded_weight() - layer.weight)[:, 32:]
+        .abs()
+        .mean()
+    )
+    assert apart < 0.1 * whole
+
+
+@torch.no_grad()
+def test_more_bits_are_nearer_to_the_network():
+    plain, x = network(), images()
+    errors = []
+    for bits in (3, 4, 6, 8):
+        model = on(copy.deepcopy(plain), weights=bits, inputs=bits)
+        quantized.calibrate(model, [{"input": x}])
+        errors.append(float((model(x) - plain(x)).norm() / plain(x).norm()))
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.02
+
+
+def test_training_goes_through_the_rounding_and_learns_the_steps():
+    model, x = on(network(), weights=4, inputs=8), images()
+    quantized.calibrate(model, [{"input": x}])
+    model.train()(x).square().mean().backward()
+    for layer in quantized.on_grid(model).values():
+        for parameter in (layer.weight, layer.weight_step):
+            assert parameter.grad is not None
+            assert parameter.grad.abs().sum() > 0
+    assert quantized.on_grid(model)["0"].input_range.tolist() != [0, 1]
+
+
+def test_calibration_clips_what_is_alone():
+    model = on(nn.Sequential(nn.Linear(4, 2)), weights=8, inputs=4)
+    x = torch.randn(4000, 4, generator=torch.Generator().manual_seed(0))
+    x[0, 0] = 12.0
+    quantized.calibrate(model, [{"input": x}])
+    assert model[0].input_range[1] < 8, "one value of 16,000 is not worth the levels of all others"
+
+
+@given(low=st.floats(-1e4, 1e4), high=st.floats(-1e4, 1e4), levels=st.sampled_from([3, 15, 255]))
+@settings(max_examples=100, deadline=None)
+def test_zero_is_always_a_level(low, high, levels):
+    step, zero = quantized.affine(torch.tensor(sorted([low, high])), levels)
+    assert 0 <= int(zero) <= levels
+    assert step > 0
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        [], "all", {"9": {}}, {"1": {"weights": 4}}, {"0": {"weights": 1}}, {"0": {"weights": 64}}, {"0": {"bits": 4}},
+        {"0": {"weights": 4, "group": 8}}, {"4": {"weights": 4, "group": 7}}, {"0": 4}, {"__class__": {}},
+    ],
+)  # fmt: skip
+def test_a_statement_that_is_none_is_refused(stated):
+    with pytest.raises(UserError):
+        quantized.quantize(network(), stated)
+
+
+def test_what_is_stated_builds_the_same_network():
+    first, x = on(network(), weights=4, inputs=8), images()
+    quantized.calibrate(first, [{"input": x}])
+    with torch.device("meta"):
+        outline = network_like()
+        quantized.quantize(outline, quantized.stated(first))
+    assert outline.state_dict().keys() == first.state_dict().keys()
+    again = network_like()
+    quantized.quantize(again, quantized.stated(first))
+    again.load_state_dict(first.state_dict())
+    assert torch.equal(again.eval()(x), first(x))
+
+
+def network_like():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(8 * 36, 5)
+    )
+
+
+@pytest.mark.parametrize(
+    ("grids", "said"),
+    [
+        ([], "fp32"),
+        ([Grid(weights=8, inputs=8)], "int8"),
+        ([Grid(weights=4, inputs=8), Grid(weights=8, inputs=8)], "int4"),
+        ([Grid(weights=8, inputs=0)], "int8-weights"),
+        ([Grid(weights=4, inputs=0)], "int4-weights"),
+    ],
+)
+def test_a_file_is_called_by_its_narrowest_weights(grids, said):
+    from netwright.core import recipe
+
+    assert quantized.precision({"name": "x", **({"quantized": {str(k): recipe.plain(g) for k, g in enumerate(grids)}}
+                                                if grids else {})}) == said  # fmt: skip
