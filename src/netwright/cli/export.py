@@ -20,20 +20,31 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("artifact", type=Path, help="a torch artifact's folder, or the run that trained it")
     parser.add_argument("--format", action="append", metavar="NAME", help="torch, program, onnx, openvino; repeatable")
     parser.add_argument("--folder", type=Path, metavar="FOLDER", help="also copy each result to FOLDER/NAME")
+    parser.add_argument(
+        "--package", action="store_true",
+        help="also write NAME.zip beside: the model with a loader that needs nothing but its runtime (onnx, openvino)",
+    )  # fmt: skip
     add_words(parser)
     parser.add_argument("--fresh", action="store_true", help="export again even if nothing has changed")
 
 
 def main(args: argparse.Namespace) -> Answer:
     """Export, or say what would be."""
+    from rich.console import Group
+
     from netwright import export
     from netwright.core import artifact as artifacts
     from netwright.core import recipe
+    from netwright.export import package
 
     formats = list(dict.fromkeys(args.format or ["openvino"]))
     config = recipe.from_words(args.overrides, {"export": export.Config})["export"]
     source = artifacts.open(args.artifact)
     for name in formats:
+        if args.package and name not in package.RUNTIMES:
+            package.refuse(name)
+        if source.format == name != "torch" and args.package:
+            return _package_alone(source, args)
         export.check_source(source, name)
         if args.folder is not None:
             _check_free(args.folder / name)
@@ -41,7 +52,25 @@ def main(args: argparse.Namespace) -> Answer:
         plan = {"artifact": source.digest, "formats": formats, "examples": config.examples}
         return Answer(plan, f"would export {source.name} to {', '.join(formats)}, each on {config.examples} examples")
     made = [_export(source, name, config, args) for name in formats]
-    return answer(made)
+    found = answer(made)
+    if args.package:
+        paths = [_packed(one, args) for one in made]
+        found.data["packages"] = [str(path) for path in paths]
+        found = Answer(found.data, Group(found.view, *(f"Package: {path}" for path in paths)), found.code)
+    return found
+
+
+def _package_alone(source: Any, args: argparse.Namespace) -> Answer:
+    """Of what is exported already, a quantized file for example."""
+    path = _packed(source, args)
+    return Answer({"packages": [str(path)]}, f"Package: {path}")
+
+
+def _packed(made: Any, args: argparse.Namespace) -> Path:
+    from netwright.export import package
+
+    folder = args.folder or made.folder.parent
+    return package.pack(made, folder / f"{made.task['name']}-{made.model['name']}-{made.precision}-{made.format}.zip")
 
 
 def _export(source: Any, name: str, config: Any, args: argparse.Namespace) -> Any:

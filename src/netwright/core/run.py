@@ -45,8 +45,8 @@ BEGINNINGS = {".lock", "run.json", "environment.json", "recipe.toml", "plan.json
 """Files that a run has before it has done anything."""
 
 
-def _locked(lock: IO[str]) -> bool:
-    """Take the lock. A program that this process is just starting holds a copy until it has begun, so ask for a while."""
+def _taken(lock: IO[str]) -> bool:
+    """Take the lock. A program that this process is just starting holds a copy until it has begun: ask for a while."""
     for _ in range(20):
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,7 +84,7 @@ class Run:
             lock = (folder / ".lock").open("w")
         except OSError as fault:
             raise artifact.disk_error(fault, folder) from fault
-        if not _locked(lock):
+        if not _taken(lock):
             lock.close()
             raise UserError(
                 "runs", str(folder), "another process is working on this run", "wait for it, or set runs=FOLDER"

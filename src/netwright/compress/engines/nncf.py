@@ -35,6 +35,7 @@ def quantized(graph: Any, config: Config, examples: Examples | None, keep: tuple
                 subset_size=len(examples),
                 preset=nncf.QuantizationPreset.MIXED,  # asymmetric activations: signed inputs use all levels
                 fast_bias_correction=not config.slow,
+                advanced_parameters=_whole_ranges(nncf),
                 model_type=nncf.ModelType.TRANSFORMER if attention else None,
                 **ignored,
             )
@@ -43,6 +44,13 @@ def quantized(graph: Any, config: Config, examples: Examples | None, keep: tuple
         mode = nncf.CompressWeightsMode.INT4_ASYM  # embeddings and the last layer become INT8: they hurt most
         narrow = nncf.AdvancedCompressionParameters(group_size_fallback_mode=nncf.GroupSizeFallbackMode.ADJUST)
         return nncf.compress_weights(graph, mode=mode, group_size=config.group, advanced_parameters=narrow, **ignored)
+
+
+def _whole_ranges(nncf: Any) -> Any:
+    """Ranges of activations from the least to the greatest value seen, where NNCF would take means over examples."""
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+    return nncf.AdvancedQuantizationParameters(activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX)
 
 
 def names(graph: Any) -> list[str]:

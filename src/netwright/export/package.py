@@ -1,0 +1,144 @@
+"""A deployment package: one zip archive with a model, what it needs to be understood, and a loader of twenty lines.
+
+    path = pack(artifact, Path("model.zip"))
+
+    model.onnx | model.xml + model.bin     as they were certified
+    artifact.json, certificate.json        what it is, whence it comes, sha256 of each file, how equal it is
+    card.md                                the same for a person
+    run.py, requirements.txt               answers with nothing but the runtime and NumPy
+
+The archive is the same bytes whenever and wherever it is packed. Knows no network.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import zipfile
+from pathlib import Path
+from typing import NoReturn
+
+from netwright.core import artifact as artifacts
+from netwright.core import workload
+from netwright.core.artifact import MANIFEST, Artifact
+from netwright.core.error import UserError
+from netwright.core.recipe import plain
+from netwright.export import verify
+
+LOADER = '''"""Answers of this model: `python run.py inputs.npz`, or of zeros without a file; needs {needs}."""
+import hashlib, json, sys
+from pathlib import Path
+import numpy as np
+{importing}
+
+here = Path(__file__).resolve().parent
+about = json.loads((here / "artifact.json").read_text())
+for name, stated in about["files"].items():
+    if hashlib.sha256((here / name).read_bytes()).hexdigest() != stated["sha256"]:
+        sys.exit(f"{{name}} is not the file that was certified")
+{opening}
+
+def zeros(x):
+    return np.zeros([1, *(size or 8 for size in x["shape"])], x["dtype"])
+
+if __name__ == "__main__":
+    inputs = dict(np.load(sys.argv[1])) if len(sys.argv) > 1 else {{n: zeros(x) for n, x in about["inputs"].items()}}
+    for row in answer(inputs):
+        print(json.dumps({{"class": about["task"]["classes"][int(row.argmax())], "logits": row.tolist()}}))
+'''
+RUNTIMES = {
+    "onnx": (
+        "onnxruntime",
+        "import onnxruntime",
+        'session = onnxruntime.InferenceSession(here / "model.onnx", providers=["CPUExecutionProvider"])\n\n'
+        "def answer(inputs):\n    return session.run(None, inputs)[0]",
+    ),
+    "openvino": (
+        "openvino",
+        "import openvino",
+        'model = openvino.Core().compile_model(here / "model.xml", "CPU", '
+        '{{"INFERENCE_PRECISION_HINT": "{hint}"}})\n\n'
+        "def answer(inputs):\n    return model(inputs)[0]",
+    ),
+}
+"""Format -> the package it needs, how that is imported, and how a model is opened."""
+CARD = "card.md"
+
+
+def pack(artifact: Artifact, path: Path) -> Path:
+    """Write the archive. Raises UserError for a format without a loader, and for a full disk."""
+    if artifact.format not in RUNTIMES:
+        refuse(artifact.format)
+    needs, _, _ = RUNTIMES[artifact.format]
+    version = importlib.metadata.version(needs)
+    kept = {name: artifact.path(name).read_bytes() for name in artifact.files if name != workload.FILE}
+    manifest = {**artifact._manifest(), "files": {name: plain(artifact.files[name]) for name in kept}}
+    texts = {
+        MANIFEST: json.dumps(manifest, indent=1, sort_keys=True),
+        CARD: card(artifact),
+        "run.py": loader(artifact),
+        "requirements.txt": f"{needs}=={version}\nnumpy=={importlib.metadata.version('numpy')}\n",
+    }
+    files = {**kept, **{name: text.encode() for name, text in texts.items()}}
+
+    def write(draft: Path) -> None:
+        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in sorted(files):
+                entry = zipfile.ZipInfo(f"{path.stem}/{name}", (1980, 1, 1, 0, 0, 0))
+                entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+                archive.writestr(entry, files[name])
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise artifacts.disk_error(fault, path) from fault
+    artifacts.replace_file(path, write)
+    return path
+
+
+def refuse(format: str) -> NoReturn:
+    """Raise UserError for a format without a loader."""
+    raise UserError(
+        "--package", format, f"packages hold the formats {', '.join(RUNTIMES)}",
+        "netwright export ARTIFACT --format onnx --package",
+    )  # fmt: skip
+
+
+def loader(artifact: Artifact) -> str:
+    """The text of run.py."""
+    from netwright.export.openvino import HINTS
+
+    needs, importing, opening = RUNTIMES[artifact.format]
+    opening = opening.format(hint=HINTS.get(artifact.precision, "f32")) if artifact.format == "openvino" else opening
+    return LOADER.format(needs=f"{needs} and numpy", importing=importing, opening=opening)
+
+
+def card(artifact: Artifact) -> str:
+    """A model card in Markdown: what it is, what it takes and answers, how it was made, how equal it is."""
+    certificate = verify.read(artifact)
+    rows = [
+        f"# {artifact.name}",
+        "",
+        f"- task: {artifact.task['name']}, {len(artifact.task.get('classes', []))} classes",
+        f"- network: {artifact.model['name']}",
+        f"- format: {artifact.format}, weights in {artifact.precision}",
+        f"- made by: {json.dumps(plain(artifact.made_by), sort_keys=True)}",
+        f"- digest: {artifact.digest}",
+        f"- parents: {', '.join(artifact.parents) or 'none'}",
+        "",
+        "| input | shape, after the batch | dtype |",
+        "|---|---|---|",
+        *(f"| {name} | {plain(x)['shape']} | {plain(x)['dtype']} |" for name, x in artifact.inputs.items()),
+        "",
+        "What turns a raw example into these inputs stands under `processor` in artifact.json.",
+    ]
+    if certificate is not None:
+        verdict = "passed" if certificate.passed else "; ".join(certificate.faults)
+        rows += [
+            "",
+            f"Certificate, on {certificate.n} validation examples beside its source: {verdict}. Same top class in "
+            f"{100 * certificate.agreement:.2f} % [{100 * certificate.agreement_low:.2f}, "
+            f"{100 * certificate.agreement_high:.2f}], relative error {certificate.relative_error:.2g}, executed in "
+            f"{certificate.executed}.",
+        ]
+    return "\n".join(rows) + "\n"

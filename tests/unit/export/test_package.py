@@ -1,0 +1,120 @@
+"""A deployment package: the same bytes always, and answers where nothing but its runtime is installed."""
+
+import json
+import os
+import subprocess
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from netwright import cli, export
+from netwright.compress import quantize
+from netwright.core.error import UserError
+from netwright.export import package
+
+RUNTIME = {"onnx": ("onnxruntime",), "openvino": ("openvino",)}
+"""Format -> packages, of those installed here, that a clean environment gets beside NumPy."""
+
+
+@pytest.fixture(scope="module")
+def made(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("packages")
+    task, source = tiny["image"]
+    plain = {name: export.write(source, name, task, folder / name, n=30) for name in RUNTIME}
+    config = quantize.Config(samples=16, examples=30)
+    return {**plain, "openvino int8": quantize.apply(plain["openvino"], task, config, folder / "int8")}
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    """Format -> a Python that knows NumPy and the runtime of that format, and nothing else that is installed here."""
+    found = {}
+    for format, packages in RUNTIME.items():
+        folder = tmp_path_factory.mktemp("clean")
+        venv.create(folder, symlinks=True)
+        here = Path(sysconfig.get_paths()["purelib"])
+        there = next((folder / "lib").glob("python*/site-packages"))
+        for name in ("numpy", "numpy.libs", *packages):
+            if (here / name).exists():
+                (there / name).symlink_to(here / name)
+        found[format] = folder / "bin" / "python"
+    return found
+
+
+def unpacked(path, folder):
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(folder)
+    return folder / path.stem
+
+
+def answered(python, folder, *words):
+    done = subprocess.run(
+        [str(python), "-I", str(folder / "run.py"), *map(str, words)], capture_output=True, text=True, check=False,
+        cwd="/", env={"PATH": os.environ["PATH"]},
+    )  # fmt: skip
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino", "openvino int8"])
+def test_it_answers_where_only_its_runtime_is_installed(name, made, clean, tiny, tmp_path):
+    artifact, task = made[name], tiny["image"].task
+    folder = unpacked(package.pack(artifact, tmp_path / "model.zip"), tmp_path)
+    inputs = {key: x.numpy() for key, x in task.example(5).items()}
+    np.savez(tmp_path / "inputs.npz", **inputs)
+    python = clean[artifact.format]
+    assert subprocess.run([python, "-I", "-c", "import torch"], capture_output=True, check=False).returncode
+    code, rows, said = answered(python, folder, tmp_path / "inputs.npz")
+    assert code == 0, said
+    logits_BK = export.open(artifact)(inputs)
+    np.testing.assert_allclose([row["logits"] for row in rows], logits_BK, atol=1e-4)
+    assert [row["class"] for row in rows] == [task.classes[k] for k in logits_BK.argmax(1)]
+    assert len(answered(python, folder)[1]) == 1, "without a file it answers to zeros"
+    assert len((folder / "run.py").read_text().splitlines()) <= 30
+
+
+def test_a_file_that_was_changed_is_refused(made, clean, tmp_path):
+    folder = unpacked(package.pack(made["onnx"], tmp_path / "model.zip"), tmp_path)
+    with (folder / "model.onnx").open("ab") as file:
+        file.write(b"x")
+    code, rows, said = answered(clean["onnx"], folder)
+    assert (code, rows) == (1, [])
+    assert "not the file that was certified" in said
+
+
+def test_the_same_artifact_is_packed_to_the_same_bytes(made, tmp_path):
+    first = package.pack(made["onnx"], tmp_path / "a" / "model.zip").read_bytes()
+    assert package.pack(made["onnx"], tmp_path / "b" / "model.zip").read_bytes() == first
+    names = zipfile.ZipFile(tmp_path / "a" / "model.zip").namelist()
+    assert names == [f"model/{name}" for name in (
+        "artifact.json", "card.md", "certificate.json", "model.onnx", "requirements.txt", "run.py")]  # fmt: skip
+
+
+def test_the_card_says_what_it_is_and_how_equal(made):
+    text = package.card(made["openvino int8"])
+    assert "weights in int8" in text
+    assert "executed in int8" in text
+    assert made["openvino int8"].digest in text
+    assert "| image | [1, 8, 8] | float32 |" in text
+
+
+def test_what_has_no_loader_is_refused(tiny, tmp_path):
+    with pytest.raises(UserError, match="packages hold the formats onnx, openvino"):
+        package.pack(tiny["image"].artifact, tmp_path / "model.zip")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_verb_packs_what_it_exports_and_what_was_quantized(made, tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    source = str(tiny["image"].artifact.folder)
+    assert cli.main(["export", source, "--format", "onnx", "--package", "export.examples=20"]) == 0
+    assert "Package: " in capsys.readouterr().out
+    (path,) = (tmp_path / "runs").rglob("*.zip")
+    assert path.name == "synthetic-cnn-fp32-onnx.zip"
+    words = ["export", str(made["openvino int8"].folder), "--format", "openvino", "--package", "--folder", "out"]
+    assert cli.main(words) == 0
+    assert (tmp_path / "out" / "synthetic-cnn-int8-openvino.zip").is_file()
+    assert cli.main(["export", source, "--format", "program", "--package"]) == 2
