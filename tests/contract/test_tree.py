@@ -141,7 +141,7 @@ def test_help_imports_nothing_heavy(words, tmp_path):
 
 @pytest.mark.parametrize("verb", cli.VERBS)
 def test_every_verb_has_the_shape_of_a_verb(verb):
-    module = importlib.import_module(f"netwright.cli.{verb}")
+    module = cli.module(verb)
     assert module.EXAMPLE.startswith(f"netwright {verb}")
     assert module.HELP[0].islower()
     assert callable(module.main)
