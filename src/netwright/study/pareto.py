@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from netwright.core import workload
 from netwright.core.artifact import Artifact
 from netwright.core.measurement import Measurement, better
 from netwright.data.tasks import Evaluation
@@ -95,6 +96,21 @@ def undecided(candidates: Sequence[Candidate], objectives: Sequence[Objective]) 
         for objective in objectives
         if (comparison := compare(a, b, objective)).better is None
     ]
+
+
+def works(candidates: Sequence[Candidate]) -> list[tuple[str, Candidate]]:
+    """Candidates that compute different things, the first of each, called by precision or else by chain."""
+    found: dict[str, Candidate] = {}
+    seen: set[str] = set()
+    for one in candidates:
+        if workload.FILE not in one.artifact.files:
+            continue
+        digest = workload.read(one.artifact.folder).digest
+        name = one.artifact.precision if one.artifact.precision not in found else one.chain
+        if digest not in seen and name and name not in found:
+            seen.add(digest)
+            found[name] = one
+    return sorted(found.items())
 
 
 def hypervolume(points: Sequence[tuple[float, ...]], reference: tuple[float, ...]) -> float:

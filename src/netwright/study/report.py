@@ -19,7 +19,7 @@ from netwright.core.run import environment, read_metrics
 from netwright.export import verify
 from netwright.hardware import detect
 from netwright.study import verdict
-from netwright.study.pareto import Candidate, front, undecided
+from netwright.study.pareto import Candidate, front, undecided, works
 from netwright.study.trials import Decision
 from netwright.train.multilevel import view
 from netwright.train.training import Trained
@@ -90,7 +90,9 @@ def write(
         _text(folder / "plots" / f"{name}.svg", svg)
     artifact.write_json(folder / JSON, summary)
     templates = page.templates("netwright.study")
-    templates.filters.update(title=title, value=value, interval=interval, share=share, cell=cell, readable=readable)
+    templates.filters.update(
+        title=title, value=value, interval=interval, share=share, cell=cell, called=called, readable=readable
+    )
     known = [c for c in COLUMNS if any(c in row["figures"] for row in summary["candidates"])]
     about = {"s": summary, "columns": known, "devices": by_device(summary["predictions"])}
     about["levels"] = {name: heading for name, heading in LEVELS.items() if name in figures}
@@ -112,6 +114,9 @@ def _figures(
     if nearest:
         here = {f"here: {c.label}": c.figures["latency"] for c in candidates if c.label in summary["front"]}
         figures["devices"] = plot.svg_text(plot.bars({**here, **nearest}), "latency here, and predicted elsewhere")
+        everywhere = plot.front([*(p for p in points if p.on_front), *_elsewhere(candidates, predictions)],
+                                "latency", "accuracy")  # fmt: skip
+        figures["everywhere"] = plot.svg_text(everywhere, "accuracy against latency, here and predicted elsewhere")
     rows = read_metrics(trained.folder)
     if rows:
         figures["training"] = plot.svg_text(plot.curves(rows), "training curves")
@@ -139,8 +144,23 @@ def _soonest(predictions: Sequence[Mapping[str, Any]]) -> dict[str, Measurement]
         device = row["device"]
         for one in row["measurements"] if row["batch"] == smallest else ():
             if one.quantity == "latency" and (device not in found or one.value < found[device].value):
-                found[device], names[device] = one, f"{device} {row['precision'].upper()}"
+                found[device], names[device] = one, f"{device} {called(row['precision'])}"
     return {names[device]: one for device, one in found.items()}
+
+
+def _elsewhere(candidates: Sequence[Candidate], predictions: Sequence[Mapping[str, Any]]) -> list[plot.Point]:
+    """What answers soonest on each device, at its accuracy here: the file is the same, the time is predicted."""
+    named, smallest = dict(works(candidates)), min((row["batch"] for row in predictions), default=1)
+    best: dict[str, tuple[Measurement, Candidate]] = {}
+    for row in predictions:
+        for one in row["measurements"] if row["batch"] == smallest and row["precision"] in named else ():
+            if one.quantity == "latency" and (row["device"] not in best or one.value < best[row["device"]][0].value):
+                best[row["device"]] = one, named[row["precision"]]
+    return [
+        plot.Point(label=f"{device}, {name.artifact.precision.upper()}",
+                   figures={"latency": latency, "accuracy": name.figures["accuracy"]})
+        for device, (latency, name) in best.items()
+    ]  # fmt: skip
 
 
 def by_device(predictions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -214,6 +234,11 @@ def interval(one: Mapping[str, Any]) -> str:
 def share(fraction: float) -> str:
     """A fraction in percent."""
     return readable(fraction, "fraction")
+
+
+def called(work: str) -> str:
+    """A precision in capitals; a chain as it is written."""
+    return work if " " in work else work.upper()
 
 
 def cell(text: Any) -> str:

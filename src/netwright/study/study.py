@@ -30,7 +30,7 @@ from netwright.hardware.device import Device
 from netwright.measure import bench, quality
 from netwright.predict import PREDICTORS
 from netwright.study import report, stages
-from netwright.study.pareto import Candidate, Objective
+from netwright.study.pareto import Candidate, Objective, works
 from netwright.study.roadmap import roadmap
 from netwright.study.search import search
 from netwright.study.trials import NAMES, REFERENCE, Chosen, Trials, label
@@ -244,11 +244,13 @@ def labels(recipe: Recipe) -> list[str]:
 
 
 def predict(candidates: Sequence[Candidate], devices: Sequence[Device], config: Config) -> list[dict[str, Any]]:
-    """Latency and throughput of each distinct precision on each device; a refusal stands in its place."""
+    """Latency and throughput of each distinct work on each device; a refusal stands in its place.
+
+    A work is called by its precision; one that another chain has made, by that chain.
+    """
     predictor = table.resolve(PREDICTORS, config.predictor, "study.predictor", "netwright.predictors")
-    distinct = {c.artifact.precision: c for c in reversed(candidates) if workload.FILE in c.artifact.files}
     rows = []
-    for (precision, candidate), device, batch in itertools.product(sorted(distinct.items()), devices, config.batches):
+    for (precision, candidate), device, batch in itertools.product(works(candidates), devices, config.batches):
         work = workload.read(candidate.artifact.folder).at_batch(batch)
         row = {"device": device.name, "precision": precision, "batch": batch, "measurements": [], "refused": None}
         try:

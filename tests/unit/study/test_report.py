@@ -194,7 +194,7 @@ def test_markdown_tables_keep_their_columns(place):
 def test_plots_are_files_of_their_own(place):
     folder, _, _ = place
     assert {path.name for path in (folder / "plots").iterdir()} == {
-        "front.svg", "devices.svg", "training.svg", "plan.svg", "work.svg"
+        "front.svg", "devices.svg", "everywhere.svg", "training.svg", "plan.svg", "work.svg"
     }  # fmt: skip
     for path in (folder / "plots").iterdir():
         assert path.read_text() in (folder / "report.html").read_text()

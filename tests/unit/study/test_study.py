@@ -79,7 +79,7 @@ def test_all_files_are_there(place):
     counts = {verb: len(runs_of(runs, verb)) for verb in ("train", "export", "compress", "evaluate", "bench", "study")}
     assert counts == {"train": 1, "export": 2, "compress": 2, "evaluate": 5, "bench": 1, "study": 1}
     names = {path.relative_to(found.folder).as_posix() for path in found.folder.rglob("*") if path.is_file()}
-    plots = {f"plots/{name}.svg" for name in ("front", "devices", "training", "plan")}
+    plots = {f"plots/{name}.svg" for name in ("front", "devices", "everywhere", "training", "plan")}
     assert names == {
         ".lock", "run.json", "recipe.toml", "environment.json", "report.html", "report.md", "report.json", *plots
     }  # fmt: skip
@@ -220,3 +220,13 @@ def test_a_missing_mirror_stops_before_anything_is_written(package, tmp_path, mo
     with pytest.raises(UserError, match="pip install 'netwright"):
         study(parsed(tmp_path, f'train.mirrors=["{package}"]'), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_chain_that_makes_another_network_is_predicted_as_its_own_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "peak", lambda artifact, batches, threads: {"import": 1e6, "1": 2e6, "4": 3e6})
+    words = ['study.chains=["int8", "prune keep=0.5 > int8"]', 'study.formats=["openvino"]', 'study.devices=["l4"]']
+    summary = study(parsed(tmp_path, "model.width=16", *words), tmp_path / "runs").summary
+    named = [row["precision"] for row in summary["predictions"]]
+    assert named == ["fp32", "int8", "prune keep=0.5 > int8"]
+    assert summary["candidates"][-1]["chain"] == "prune keep=0.5 > int8"
+    assert (tmp_path / "runs" / summary["folder"] / "report.md").read_text().count("prune keep=0.5 > int8") >= 3
