@@ -18,7 +18,12 @@ EXAMPLE = "netwright export runs/20261120-train-3fa9c1d2 --format onnx --format 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument("artifact", type=Path, help="a torch artifact's folder, or the run that trained it")
-    parser.add_argument("--format", action="append", metavar="NAME", help="torch, program, onnx, openvino; repeatable")
+    parser.add_argument(
+        "--format",
+        action="append",
+        metavar="NAME",
+        help="torch (safetensors), program, torchscript, onnx, openvino, tensorrt; repeatable",
+    )
     parser.add_argument("--folder", type=Path, metavar="FOLDER", help="also copy each result to FOLDER/NAME")
     parser.add_argument(
         "--package", action="store_true",

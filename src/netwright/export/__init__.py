@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 FORMATS = {
     "torch": "netwright.export.eager",
     "program": "netwright.export.program",
+    "torchscript": "netwright.export.torchscript",
     "onnx": "netwright.export.onnx",
     "openvino": "netwright.export.openvino",
+    "tensorrt": "netwright.export.tensorrt",
 }
 """Format name -> module with `write(artifact, task, draft)`, `open(artifact, threads, precision) -> Runner`,
 
@@ -39,12 +41,14 @@ and `SETTINGS`, what was chosen for every file it writes."""
 PACKAGES = {
     "torch": ("torch",),
     "program": ("torch",),
+    "torchscript": ("torch",),
     "onnx": ("onnx", "onnxruntime"),
     "openvino": ("openvino",),
+    "tensorrt": ("onnx", "onnxruntime"),
 }
 """Format name -> the packages that opening it imports; known without importing them."""
 
-IN_TORCH = ("torch", "program")
+IN_TORCH = ("torch", "program", "torchscript")
 """Formats that torch runs: on grids, too, it computes in floating point."""
 
 

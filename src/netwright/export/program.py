@@ -43,24 +43,32 @@ def write(artifact: Artifact, task: Task, draft: Path) -> None:
     with quiet():
         torch.export.save(program, file)
     (draft / FILE).write_bytes(file.getvalue())
-    (draft / VOUCHER).write_text(_voucher(file.getvalue()), encoding="ascii")
+    (draft / VOUCHER).write_text(voucher(file.getvalue()), encoding="ascii")
 
 
 def open(artifact: Artifact, threads: int, precision: str | None) -> TorchRunner:
     """The program as a module. Raises UserError for a file that this user did not write."""
-    content = bounded(artifact.path(FILE)).read_bytes()
-    voucher = artifact.path(VOUCHER).read_bytes() if VOUCHER in artifact.files else b""
-    if not hmac.compare_digest(voucher, _voucher(content).encode()):
-        raise UserError(
-            "artifact", str(artifact.folder), "a .pt2 can run code, and this user on this machine did not write it",
-            "netwright export TORCH_ARTIFACT --format program",
-        )  # fmt: skip
+    content = vouched(artifact, FILE, VOUCHER)
     with quiet():
         module = torch.export.load(io.BytesIO(content)).module()
     return TorchRunner(module, artifact, threads, precision)
 
 
-def _voucher(content: bytes) -> str:
+def vouched(artifact: Artifact, file: str, beside: str) -> bytes:
+    """The bytes of a file that can run code, if this user wrote it. Raises UserError where another did."""
+    content = bounded(artifact.path(file)).read_bytes()
+    stated = artifact.path(beside).read_bytes() if beside in artifact.files else b""
+    if not hmac.compare_digest(stated, voucher(content).encode()):
+        kind = file.partition(".")[2]
+        raise UserError(
+            "artifact", str(artifact.folder), f"a .{kind} can run code, and this user on this machine did not write it",
+            f"netwright export TORCH_ARTIFACT --format {artifact.format}",
+        )  # fmt: skip
+    return content
+
+
+def voucher(content: bytes) -> str:
+    """HMAC-SHA256 of a file's bytes under this user's key."""
     return hmac.new(_key(), content, hashlib.sha256).hexdigest()
 
 

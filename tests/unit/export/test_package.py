@@ -118,3 +118,13 @@ def test_the_verb_packs_what_it_exports_and_what_was_quantized(made, tiny, tmp_p
     assert cli.main(words) == 0
     assert (tmp_path / "out" / "synthetic-cnn-int8-openvino.zip").is_file()
     assert cli.main(["export", source, "--format", "program", "--package"]) == 2
+
+
+def test_the_sheet_of_tensorrt_names_every_input_and_opens_dimensions(tiny, tmp_path):
+    task, source = tiny["text"]
+    made = export.write(source, "tensorrt", task, tmp_path / "made", n=20)
+    text = (made.folder / "tensorrt.md").read_text()
+    assert "--minShapes=ids:1x1,mask:1x1" in text
+    assert "--maxShapes=ids:64x512,mask:64x512" in text
+    assert "--onnx=model.onnx" in text
+    assert (made.folder / "model.onnx").is_file()
