@@ -338,9 +338,7 @@ def _speedup(base: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]], tar
     low, high = np.quantile(np.nan_to_num(drawn, nan=0.0, posinf=NEVER), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     above = f"{high:.2f}" if high < NEVER / 2 else "no bound"  # in many resamples the baseline never comes there
     reached = int(np.isfinite(ratio).sum())
-    return f"{whole:.2f} [{low:.2f}, {above}]" + (
-        f", {reached} of {len(seeds)} seeds" if reached < len(seeds) else ""
-    )
+    return f"{whole:.2f} [{low:.2f}, {above}]" + (f", {reached} of {len(seeds)} seeds" if reached < len(seeds) else "")
 
 
 def _mean_curve(rows: Sequence[dict[str, Any]], seeds: Sequence[int], kind: str) -> list[tuple[float, float]]:
