@@ -26,7 +26,7 @@ LENGTH = 8
 """What an open dimension is traced at; the trace holds for every other length too."""
 MATRIX = ("linear", "conv1d", "conv2d", "conv3d")
 """Operators that multiply by a weight, as torch.export calls them."""
-_LOUD = ("torch.onnx", "torch.export", "torch._export", "onnxscript", "onnx_ir", "nncf", "openvino")
+_LOUD = ("", "torch.onnx", "torch.export", "torch._export", "onnxscript", "onnx_ir", "nncf", "openvino")
 
 
 def blank(inputs: Mapping[str, Input], batch: int) -> dict[str, NDArray[np.generic]]:
