@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from netwright.core import artifact
 from netwright.core.error import UserError
-from netwright.core.run import Run, progress
+from netwright.core.run import Run, interrupted_later, progress
 from netwright.data.tasks import Task
 from netwright.train import checkpoint
 from netwright.train.alerts import Watch
@@ -229,7 +229,8 @@ def draw_curves(run: Run) -> None:
     try:
         from netwright.core import plot
 
-        text = plot.svg_text(plot.curves(run.metrics()), "training curves")
+        with interrupted_later():  # matplotlib's reader of fonts drops an interrupt that comes while it reads
+            text = plot.svg_text(plot.curves(run.metrics()), "training curves")
     except UserError:
         return
     (run.folder / "plots").mkdir(exist_ok=True)

@@ -223,3 +223,15 @@ def test_progress_on_a_terminal_draws_a_bar_also_inside_another(monkeypatch):
     assert "Inner" in text
     assert "3/3" in text
     assert "1/2" in text
+
+
+def test_an_interrupt_waits_where_it_would_be_lost():
+    done = []
+    with pytest.raises(KeyboardInterrupt), run_module.interrupted_later():
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("what was begun")
+    assert done == ["what was begun"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with run_module.interrupted_later():
+        done.append("again")
+    assert len(done) == 2

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from netwright import export
-from netwright.compress import int8
+from netwright.compress import quantize
 from netwright.core import workload
 from netwright.core.error import UserError
 from netwright.core.measurement import from_plain
@@ -23,7 +23,7 @@ def candidates(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("candidates")
     task, source = tiny["image"]
     onnx = export.write(source, "onnx", task, folder / "onnx", n=20)
-    return [onnx, int8.apply(onnx, task, int8.Config(samples=20, examples=20), folder / "int8"), onnx]
+    return [onnx, quantize.apply(onnx, task, quantize.Config(samples=20, examples=20), folder / "int8"), onnx]
 
 
 @pytest.fixture(scope="module")

@@ -254,7 +254,7 @@ def test_products_are_those_of_the_network_it_came_from(name, tmp_path):
 @pytest.mark.parametrize("kind", ["image", "text"])
 def test_what_netwright_quantizes_computes_in_eight_bits(kind, tiny, tmp_path):
     task, source = tiny[kind]
-    method = table.resolve(METHODS, "int8", "compress.name")
+    method = table.resolve(METHODS, "quantize", "compress.name")
     made = method.apply(source, task, method.Config(format="onnx", samples=64, examples=100), tmp_path / "made")
     narrow = read(made.path("model.onnx"), batch=1, sequence=8)
     wide = read(tmp_path / "made-fp32" / "model.onnx", batch=1, sequence=8)
