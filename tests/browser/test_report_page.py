@@ -120,6 +120,7 @@ def test_plots_are_there_and_say_what_they_show(opened):
     names = [plot.get_attribute("aria-label") for plot in plots.all()]
     assert names == [
         "accuracy against latency",
+        "accuracy against latency, here and predicted elsewhere",
         "latency here, and predicted elsewhere",
         "training curves",
         "plan against actual",

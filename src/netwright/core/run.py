@@ -59,7 +59,7 @@ def _taken(lock: IO[str]) -> bool:
 
 @contextlib.contextmanager
 def interrupted_later() -> Iterator[None]:
-    """Within: Ctrl-C waits until the end, for code that would lose it. In threads other than the first nothing changes."""
+    """Within: Ctrl-C waits until the end, for code that would lose it; in the main thread, where it comes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
