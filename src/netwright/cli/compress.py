@@ -52,6 +52,7 @@ def main(args: argparse.Namespace) -> Answer:
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:
     """`compress.key=value` words, for the one step there is, or `method.key=value` for one of several."""
     from netwright.compress import METHODS, chain
+    from netwright.core import recipe
     from netwright.core.error import UserError, did_you_mean
 
     steps = chain.parse(args.method, where="--method")
@@ -63,8 +64,6 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
         if not dot or section not in METHODS:
             example = f"{steps[0].name}.key=value"
             raise UserError("override", word, did_you_mean(section, ["compress", *METHODS]), example)
-        from netwright.core import recipe
-
         found.setdefault(section, {}).update(recipe.words([rest], word))
     return found
 

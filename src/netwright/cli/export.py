@@ -49,7 +49,9 @@ def main(args: argparse.Namespace) -> Answer:
         if args.package and name not in package.RUNTIMES:
             package.refuse(name)
         if source.format == name != "torch" and args.package:
-            return _package_alone(source, args)
+            return (
+                Answer({"packages": []}, f"would pack {source.name}") if args.dry_run else _package_alone(source, args)
+            )
         export.check_source(source, name)
         if args.folder is not None:
             _check_free(args.folder / name)

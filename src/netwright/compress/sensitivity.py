@@ -1,6 +1,6 @@
 """Which layer hurts: each alone is put on a grid, and the network's answers are compared with those of before.
 
-    rows = measured(model, task, {"weights": 4, "inputs": 8})
+    rows = measured(model, task, (4, 8))      # bits of weights and of inputs
     rows[0].layer, rows[0].error        # the worst
 
 Used for mixed precision: the layers that hurt most stay in floating point, or get 8 bits. Errors of single layers add

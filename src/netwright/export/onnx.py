@@ -51,7 +51,8 @@ def write(artifact: Artifact, task: Task, draft: Path) -> None:
         exported = torch.onnx.export(program, (), dynamo=True, opset_version=opset, external_data=False, verbose=False)
     assert exported is not None
     model = exported.model_proto  # made anew whenever it is asked for
-    fold(model)
+    if "quantized" in artifact.model:
+        fold(model)
     name_layers(model, [name for name, _ in layers(program)])
     save(model, artifact, draft)
 

@@ -12,14 +12,13 @@ made.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import statistics
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -171,10 +170,11 @@ def shapes(artifact: Artifact, task: Task, batch: int) -> dict[str, tuple[float,
     from torch import nn
     from torch.utils.flop_counter import FlopCounterMode
 
-    from netwright.models import load
+    from netwright.models import load, quantized
 
+    off_grid = {key: value for key, value in artifact.model.items() if key != quantized.KEY}  # of the same shapes
     with torch.device("meta"):
-        model = load.build(artifact).eval()
+        model = load.build(replace(artifact, model=off_grid)).eval()
     found: dict[str, tuple[float, float, float]] = {}
     counter = FlopCounterMode(display=False)
     handles = []
@@ -195,7 +195,7 @@ def shapes(artifact: Artifact, task: Task, batch: int) -> dict[str, tuple[float,
         handles += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
     example = {name: x.to("meta") for name, x in task.example(batch).items()}
     try:
-        with torch.no_grad(), counter, contextlib.suppress(NotImplementedError, RuntimeError):
+        with torch.no_grad(), counter:
             model(**example)
     finally:
         for handle in handles:

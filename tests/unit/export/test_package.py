@@ -128,3 +128,10 @@ def test_the_sheet_of_tensorrt_names_every_input_and_opens_dimensions(tiny, tmp_
     assert "--maxShapes=ids:64x512,mask:64x512" in text
     assert "--onnx=model.onnx" in text
     assert (made.folder / "model.onnx").is_file()
+
+
+def test_a_dry_run_packs_nothing(made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["export", str(made["openvino int8"].folder), "--format", "openvino", "--package", "--folder", "out"]
+    assert cli.main([*words, "--dry-run"]) == 0
+    assert list(tmp_path.iterdir()) == []

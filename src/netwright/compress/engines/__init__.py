@@ -1,7 +1,7 @@
 """Who quantizes: one module an engine, and what each makes of which format.
 
 A module has `MAKES`, format -> what it makes of it, and
-`quantized(graph, artifact, task, config, examples) -> graph`, where a graph is what the format's module loads and saves
+`quantized(graph, config, examples, keep) -> graph`, where a graph is what the format's module loads and saves
 (`export.openvino.load`, `export.onnx.load`). Those that need calibration stand in `CALIBRATED`.
 """
 
