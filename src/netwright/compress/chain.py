@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from netwright.compress import METHODS
+from netwright.compress import METHODS, quantize
 from netwright.core import recipe, table
 from netwright.core.error import UserError, did_you_mean
 
@@ -61,6 +61,17 @@ def makes_torch(step: Any) -> bool:
 def written_in(steps: Sequence[Any], format: str) -> list[Any]:
     """The steps as they are for a format: who quantizes depends on it."""
     return [dataclasses.replace(one, format=format) if one.name == "quantize" and format else one for one in steps]
+
+
+def possible(steps: Sequence[Any], format: str) -> bool:
+    """Whether somebody makes the last step for this format; what torch runs takes networks alone."""
+    last = written_in(steps[-1:], format if format != "program" else "")
+    if not last or makes_torch(last[0]):
+        return True
+    try:
+        return format != "program" and bool(quantize.engine(last[0], format))
+    except UserError:
+        return False
 
 
 def written(steps: Sequence[Any]) -> str:

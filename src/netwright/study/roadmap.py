@@ -17,8 +17,8 @@ from netwright.study.trials import NAMES, Chosen, Trials, label
 
 COST = {"prune": 0.9, "distill": 1.2, "qat": 3.3}
 """Time of an epoch over that of the first training. Seen on CIFAR-10's ResNet-9 of width 32 in CPU time of one core,
-where an epoch took 52 s: pruned to half of the work 44 s, on the grid with a teacher 169 s. A teacher's forward pass is taken
-for a third of an epoch. What the last training took corrects the next guess."""
+where an epoch took 52 s: pruned to half of the work 44 s, on the grid with a teacher 169 s. A teacher's forward pass is
+taken for a third of an epoch. What the last training took corrects the next guess."""
 MIXED = 2
 """Layers that stay in floating point where all of them in INT8 lose too much."""
 DEEPER = 0.5

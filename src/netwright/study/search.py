@@ -85,24 +85,9 @@ def candidates(trials: Trials, networks: Sequence[str]) -> list[tuple[str, str]]
         if finish and (on_grids or format == "program"):
             continue
         whole = f" {chain.BETWEEN} ".join(filter(None, (text, finish)))
-        if makes(trials, whole, format):
+        if chain.possible(trials.steps(whole), format):
             found.append((whole, format))
     return found
-
-
-def makes(trials: Trials, text: str, format: str) -> bool:
-    """Whether somebody makes the last step of a chain for this format."""
-    from netwright.compress import quantize
-    from netwright.core.error import UserError
-
-    last = chain.written_in(trials.steps(text)[-1:], format)
-    if not last or chain.makes_torch(last[0]):
-        return True
-    try:
-        quantize.engine(last[0], format)
-    except UserError:
-        return False
-    return True
 
 
 def explored(

@@ -154,11 +154,12 @@ def check(recipe: Recipe, runs: Path) -> list[Device]:
             "train.parallel", recipe["train"].parallel, "none: a study runs in one process", "train.parallel=none"
         )
     chains = _chains(recipe)
-    if chains and not any(makes(recipe, text, config.formats) for text in chains):
-        raise UserError(
-            "study.formats", list(config.formats), "onnx or openvino among them: the chains make files of these",
-            'study.formats=["program", "openvino"]',
-        )  # fmt: skip
+    for text in config.chains if config.strategy == "grid" else ():  # the others leave out what cannot be
+        if not any(chain.possible(_steps(recipe, text), format) for format in config.formats):
+            raise UserError(
+                "study.formats", list(config.formats), f"onnx or openvino among them: {text} makes a file of one",
+                'study.formats=["program", "openvino"]',
+            )  # fmt: skip
     for package in {"openvino": ("openvino",), "onnx": ("onnx", "onnxscript", "onnxruntime"), "program": ()}.items():
         for name in package[1] if package[0] in config.formats else ():
             table.need(name, f'study.formats "{package[0]}"')
@@ -215,13 +216,8 @@ def _grid(recipe: Recipe) -> list[tuple[str, str]]:
         for format in NAMES
         if format in config.formats
         for text in ("", *config.chains)
-        if not text or makes(recipe, text, (format,))
+        if not text or chain.possible(_steps(recipe, text), format)
     ]
-
-
-def makes(recipe: Recipe, text: str, formats: Sequence[str]) -> bool:
-    """Whether a chain can be written in one of these formats: what torch runs takes networks alone."""
-    return any(format != "program" for format in formats) or chain.makes_torch(_steps(recipe, text)[-1])
 
 
 def _steps(recipe: Recipe, text: str) -> tuple[Any, ...]:

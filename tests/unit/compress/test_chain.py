@@ -37,6 +37,21 @@ def test_what_makes_a_file_comes_last():
 
 
 @pytest.mark.parametrize(
+    ("text", "formats"),
+    [
+        ("int8", {"onnx", "openvino"}),
+        ("bf16", {"openvino"}),
+        ("int8-dynamic", {"onnx"}),
+        ("prune > bf16", {"openvino"}),
+        ("prune", {"onnx", "openvino", "program"}),
+        ("qat", {"onnx", "openvino", "program"}),
+    ],
+)
+def test_which_formats_a_chain_can_have(text, formats):
+    assert {name for name in ("onnx", "openvino", "program") if chain.possible(chain.parse(text), name)} == formats
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("int9", 'did you mean "int8"'),

@@ -8,7 +8,7 @@ from netwright.compress import chain
 from netwright.core import recipe
 from netwright.measure import memory
 from netwright.study import roadmap, search, stages
-from netwright.study.study import SECTIONS, study
+from netwright.study.study import SECTIONS, check, study
 
 TINY = """
 [task]
@@ -137,3 +137,11 @@ def test_jobs_that_share_a_network_wait_for_it():
 def test_every_method_that_trains_has_a_cost():
     trained = {name for name in chain.METHODS if name != "quantize"}
     assert roadmap.COST.keys() == trained
+
+
+@pytest.mark.parametrize(("strategy", "format"), [("roadmap", "program"), ("search", "onnx"), ("search", "program")])
+def test_what_a_strategy_chooses_by_itself_is_left_out_where_no_format_has_it(strategy, format, tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    words = [f"study.strategy={strategy}", f'study.formats=["{format}"]']
+    assert check(recipe.load(path, words, SECTIONS), tmp_path / "runs") == []

@@ -189,6 +189,7 @@ def test_the_verbs_find_what_the_study_made(place, capsys):
         ("train.batch=2000", "at most the 1000 training examples"),
         ("train.parallel=ddp", "in one process"),
         ('study.formats=["program"]', "onnx or openvino among them"),
+        (['study.chains=["bf16"]', 'study.formats=["onnx"]'], "bf16 makes a file"),
         ('train.alerts=["mail"]', 'allowed: "log"'),
         ('train.alerts=["command:echo \'half"]', "not a command"),
         ('train.alerts=["command:"]', "a command after the colon"),
