@@ -13,9 +13,12 @@ test split, changes are paired by example; latencies are measured interleaved in
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from netwright.compress import chain, sparse
 from netwright.core import recipe
@@ -42,6 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verb", choices=["int4", "prune", "distill", "zeros", "resnet50"])
     parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--seeds", type=int, default=3, help="of students")
     parser.add_argument("--seconds", type=float, default=10.0, help="of timing each candidate")
     args = parser.parse_args()
     globals()[args.verb](args)
@@ -56,17 +60,39 @@ def int4(args: argparse.Namespace) -> None:
 
 def prune(args: argparse.Namespace) -> None:
     first = network(args)
-    chains = ("prune keep=0.5 epochs=8 lr=0.8 threads=1", "distill keep=0.5 epochs=8 lr=0.8 threads=1")
+    chains = ("distill keep=0.5 epochs=8 lr=0.8 threads=1", "prune keep=0.5 epochs=8 lr=0.8 threads=1")
     made = {text: carried(args, first, text) for text in chains}
     accuracy(args, first, made)
     speed(args, {"whole": first, **made})
 
 
 def distill(args: argparse.Namespace) -> None:
+    """Of each seed a student with and one without the teacher; what they differ by is paired over all of them."""
     first = network(args)
-    alone = network(args, width=16)
-    taught = carried(args, first, 'distill student=["width=16"] temperature=2.0 weight=0.9 threads=1')
-    accuracy(args, alone, {"taught, against alone": taught})
+    pairs = []
+    for seed in range(args.seeds):
+        alone = network(args, {"seed": seed}, width=16)
+        text = f'distill student=["width=16"] temperature=2.0 weight=0.9 seed={seed} threads=1'
+        taught = carried(args, first, text)
+        accuracy(args, alone, {f"taught, against alone, seed {seed}": taught})
+        task = open_task(first)
+        pairs.append([stages.evaluated(args.runs, one, task, 1)[0].correct_N for one in (taught, alone)])
+    differences_SN = np.stack([taught - alone for taught, alone in np.array(pairs, float)])
+    means_R = resampled(differences_SN)
+    low, high = np.quantile(means_R, [0.05, 0.95])
+    print(
+        f"taught less alone, {args.seeds} seeds: {100 * differences_SN.mean():+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
+    )
+
+
+def resampled(differences_SN: NDArray[np.float64], times: int = 2000) -> NDArray[np.float64]:
+    """Means over seeds and examples drawn anew, with replacement both."""
+    generator = np.random.default_rng(0)
+    seeds, examples = differences_SN.shape
+    return np.array([
+        differences_SN[generator.integers(0, seeds, seeds)][:, generator.integers(0, examples, examples)].mean()
+        for _ in range(times)
+    ])  # fmt: skip
 
 
 def zeros(args: argparse.Namespace) -> None:
@@ -94,9 +120,9 @@ def resnet50(args: argparse.Namespace) -> None:
     timed(args, {**files, **small})
 
 
-def network(args: argparse.Namespace, **model: Any) -> Artifact:
+def network(args: argparse.Namespace, train: Mapping[str, Any] = {}, **model: Any) -> Artifact:
     """The network as trained, or one of other settings."""
-    sections = {**NETWORK, "model": {**NETWORK["model"], **model}}
+    sections = {**NETWORK, "model": {**NETWORK["model"], **model}, "train": {**NETWORK["train"], **train}}
     trained = training.train(recipe.parse(sections, training.SECTIONS), args.runs)
     assert trained is not None
     return trained.artifact

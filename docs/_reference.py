@@ -90,9 +90,10 @@ def _default(value: object) -> str:
 
 
 def _field_docs(cls: type) -> dict[str, str]:
-    """The string under each field."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body
-    pairs = itertools.pairwise(body)
+    """The string under each field, inherited ones too."""
+    classes = [one for one in cls.__mro__ if dataclasses.is_dataclass(one)]
+    bodies = [ast.parse(textwrap.dedent(inspect.getsource(one))).body[0].body for one in reversed(classes)]
+    pairs = itertools.chain.from_iterable(itertools.pairwise(body) for body in bodies)
     return {
         one.target.id: inspect.cleandoc(two.value.value)
         for one, two in pairs

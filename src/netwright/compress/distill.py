@@ -38,7 +38,7 @@ STAGES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(retrain.Retraining):
     """Who learns, and what from."""
 
     name: Literal["distill"] = "distill"
@@ -57,12 +57,6 @@ class Config:
     """Weight of attention."""
     layers: tuple[str, ...] = ()
     """Where hidden states and attention are compared; without, at the ends of the network's stages."""
-    epochs: retrain.Epochs = 0
-    """0 for as many as the teacher was trained for where the student is fresh, else a third."""
-    lr: retrain.Rate = 0.0
-    """0 for the teacher's where the student is fresh, else half of it."""
-    seed: Annotated[int, Range(0, 2**31)] = 0
-    threads: retrain.Threads = 0
 
 
 def apply(artifact: Artifact, task: Task, config: Config, folder: Path, run: Run | None = None) -> Artifact:
@@ -101,8 +95,8 @@ def settings(artifact: Artifact, config: Config) -> Training:
     """How the student is trained."""
     fresh = bool(config.student) or config.start == "fresh"
     own = dict(artifact.made_by.get("train", {}))
-    epochs = config.epochs or (int(own.get("epochs", 0)) if fresh else 0)
-    return retrain.continued(artifact, epochs, config.lr, config.seed, config.threads, slower=1.0 if fresh else 0.5)
+    epochs = int(own.get("epochs", 0)) if fresh else 0
+    return retrain.continued(artifact, config, slower=1.0 if fresh else 0.5, epochs=epochs)
 
 
 def student(artifact: Artifact, teacher: nn.Module, task: Task, config: Config) -> tuple[nn.Module, dict[str, Any]]:

@@ -43,7 +43,7 @@ SHARES = 40
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(retrain.Retraining):
     """How much is kept, of what, and how long the smaller network is trained on."""
 
     name: Literal["prune"] = "prune"
@@ -53,14 +53,6 @@ class Config:
     """What goes. Zeros among weights make a file compress better, and no runtime here faster."""
     kinds: tuple[Literal["unit", "channel", "head", "stream"], ...] = ()
     """Which units may go; all of them where none is named."""
-    epochs: retrain.Epochs = 0
-    """Of training on; 0 for a third of what the network was trained for, at least one."""
-    lr: retrain.Rate = 0.0
-    """Learning rate of training on; 0 for half of the network's."""
-    seed: Annotated[int, Range(0, 2**31)] = 0
-    """Of the order of examples in training on."""
-    threads: retrain.Threads = 0
-    """CPU threads of training on; 0 takes all that this process may use."""
 
 
 def apply(artifact: Artifact, task: Task, config: Config, folder: Path, run: Run | None = None) -> Artifact:
@@ -88,7 +80,7 @@ def apply(artifact: Artifact, task: Task, config: Config, folder: Path, run: Run
         left = facts.trace(small, task.example(1))
         resized = difference(whole(artifact), small)
         advance(1, "checked")
-    training = retrain.continued(artifact, config.epochs, config.lr, config.seed, config.threads)
+    training = retrain.continued(artifact, config)
     with torch.random.fork_rng(devices=[]):
         loop.fit(small, task, training, run)
     about = {"flops": left.flops / full.flops, "parameters": left.parameters / full.parameters}
@@ -104,7 +96,7 @@ def _sparse(artifact: Artifact, task: Task, config: Config, folder: Path, run: R
     from netwright.models.load import WEIGHTS, open_model
     from netwright.train import loop
 
-    training = retrain.continued(artifact, config.epochs, config.lr, config.seed, config.threads)
+    training = retrain.continued(artifact, config)
     model = open_model(artifact)
     forwards = round(training.epochs * (task.size("train") // training.batch)) * training.accumulate
     share = 0.5 if config.pattern == "2:4" else 1 - config.keep

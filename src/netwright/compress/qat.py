@@ -2,9 +2,9 @@
 
     fit = apply(artifact, task, Config(to="int4"), Path("runs/x/artifact"))
 
-It is the one training loop; steps of weights are learned, ranges of inputs are those of calibration. With `teacher` the
-network learns the answers of its own former self too, which costs a forward pass and finds what rounding lost. What
-comes out is a network of torch on grids; the files written of it hold integers. Does not know the network.
+It is the one training loop; steps of weights and of inputs begin at those of calibration and are learned. With
+`teacher` the network learns the answers of its own former self too, which costs a forward pass and finds what rounding
+lost. What comes out is a network of torch on grids; the files written of it hold integers. Does not know the network.
 """
 
 from __future__ import annotations
@@ -21,30 +21,28 @@ from netwright.core.recipe import Range, plain
 from netwright.core.run import Run, progress
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from netwright.data.tasks import Task
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(retrain.Retraining):
     """Which grids, and how long the network is trained on them."""
 
     name: Literal["qat"] = "qat"
     to: Literal["int8", "int4", "int8-weights", "int4-weights"] = "int4"
     """int4: weights of 4 bits, inputs of 8."""
-    epochs: retrain.Epochs = 0
-    """0 for a third of what the network was trained for, at least one."""
-    lr: retrain.Rate = 0.0
-    """0 for a tenth of the network's."""
     teacher: bool = True
     """Learn the answers of the network as it was, beside the labels."""
+    statistics: Literal["batch", "kept"] = "batch"
+    """Of batch normalization: those of each batch, or those it has, which few examples or small batches would spoil."""
     group: Annotated[int, Range(8, 4096)] = 64
     """Weights of 4 bits that share a step, in linear layers."""
     keep: tuple[str, ...] = ()
     """Layers that stay in floating point, or have 8 bits of INT4, by their names in the network."""
     samples: Annotated[int, Range(1, 100_000)] = 2 * calibration.FEWEST
-    """Training examples that ranges of inputs are taken from."""
-    seed: Annotated[int, Range(0, 2**31)] = 0
-    threads: retrain.Threads = 0
+    """Training examples that grids of inputs are calibrated on."""
 
 
 def apply(artifact: Artifact, task: Task, config: Config, folder: Path, run: Run | None = None) -> Artifact:
@@ -61,7 +59,7 @@ def apply(artifact: Artifact, task: Task, config: Config, folder: Path, run: Run
     from netwright.train import loop
 
     check_source(artifact, config)
-    training = retrain.continued(artifact, config.epochs, config.lr, config.seed, config.threads, slower=0.1)
+    training = retrain.continued(artifact, config, slower=0.1)
     model = open_model(artifact)
     with progress("putting layers on grids", 2, unit="steps") as advance:
         bits = quantize.BITS[config.to]
@@ -70,6 +68,8 @@ def apply(artifact: Artifact, task: Task, config: Config, folder: Path, run: Run
         indices = Examples(task, config.seed, config.samples).indices().split(32)
         quantized.calibrate(model, (task.batch("train", at).inputs for at in indices))
         advance(1, "inputs")
+    if config.statistics == "kept":
+        keep_statistics(model)
     learned = taught(task, open_model(artifact), training) if config.teacher else task
     with torch.random.fork_rng(devices=[]):
         loop.fit(model, learned, training, run)
@@ -81,3 +81,15 @@ def apply(artifact: Artifact, task: Task, config: Config, folder: Path, run: Run
 def check_source(artifact: Artifact, config: Config) -> None:
     """Raises UserError for an artifact whose layers cannot be put on grids."""
     retrain.check_source(artifact, "qat")
+
+
+def keep_statistics(model: nn.Module) -> None:
+    """Let batch normalization use what it has seen, in training too."""
+    from torch import nn
+
+    def kept(module: nn.Module, inputs: object) -> None:
+        module.eval()
+
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.register_forward_pre_hook(kept)

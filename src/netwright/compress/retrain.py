@@ -6,7 +6,7 @@ Knows no method; the loop is the one of every training.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,9 +23,21 @@ if TYPE_CHECKING:
     from netwright.data.tasks import Task
     from netwright.train.step import Config as Training
 
-Epochs = Annotated[int, Range(0, 100_000)]
-Rate = Annotated[float, Range(0, 1000)]
-Threads = Annotated[int, Range(0, 4096)]
+
+@dataclass(frozen=True, kw_only=True)
+class Retraining:
+    """How long and how a network is trained on."""
+
+    epochs: Annotated[int, Range(0, 100_000)] = 0
+    """0 for a third of what the network was trained for, at least one; a student that begins anew has all of it."""
+    lr: Annotated[float, Range(0, 1000)] = 0.0
+    """0 for half of the network's, a tenth of it on grids, all of it where a student begins anew."""
+    batch: Annotated[int, Range(0, 1_000_000)] = 0
+    """0 for the network's."""
+    seed: Annotated[int, Range(0, 2**31)] = 0
+    """Of the order of examples."""
+    threads: Annotated[int, Range(0, 4096)] = 0
+    """CPU threads; 0 takes all that this process may use."""
 
 
 def check_source(artifact: Artifact, method: str) -> None:
@@ -37,9 +49,11 @@ def check_source(artifact: Artifact, method: str) -> None:
         )  # fmt: skip
 
 
-def continued(artifact: Artifact, epochs: int, lr: float, seed: int, threads: int, slower: float = 0.5) -> Training:
-    """The settings of training on: the network's own, for a third of its epochs (at least one) and at a rate lower by
-    `slower`, where `epochs` and `lr` are 0."""
+def continued(artifact: Artifact, config: Retraining, slower: float = 0.5, epochs: int = 0) -> Training:
+    """The settings of training on: the network's own but for what `config` says.
+
+    Where that is silent: `epochs`, or a third of the network's, at least one, at a rate lower by `slower`.
+    """
     from netwright.train.step import Config as Training
 
     known = set(Training.__dataclass_fields__)
@@ -47,10 +61,11 @@ def continued(artifact: Artifact, epochs: int, lr: float, seed: int, threads: in
     first: Training = recipe.build(Training, {k: v for k, v in own.items() if k != "multilevel"}, "train")
     return replace(
         first,
-        epochs=epochs or max(1, round(first.epochs / 3)),
-        lr=lr or first.lr * slower,
-        seed=seed,
-        threads=threads,
+        epochs=config.epochs or epochs or max(1, round(first.epochs / 3)),
+        lr=config.lr or first.lr * slower,
+        batch=config.batch or first.batch,
+        seed=config.seed,
+        threads=config.threads,
         parallel="none",
     )
 

@@ -6,7 +6,7 @@
 
 Weights lie on a symmetric grid with a step a channel, or a step for every `group` of inputs of it; inputs on an
 affine grid with one step a tensor. Training goes on through the rounding as if it were not there (straight-through,
-Bengio et al. 2013, arXiv:1308.3432), and learns the steps of weights (LSQ, Esser et al. 2020, arXiv:1902.08153).
+Bengio et al. 2013, arXiv:1308.3432), and learns the steps of both (LSQ, Esser et al. 2020, arXiv:1902.08153).
 torch.export sees quantize and dequantize operators, of which runtimes make integer arithmetic. Master weights stay
 in fp32. Does not know why a layer is on a grid, or which should be.
 
@@ -32,8 +32,10 @@ KEY = "quantized"
 """Of an artifact's model section."""
 CLIPS = tuple(1 - 0.025 * at for at in range(31))
 """Shares of the largest value at which the squared error of a grid is looked at."""
-SAMPLE = 4096
-"""Values of an input that are kept of each batch for that."""
+LEAST = 1e-12
+"""Of the steps of inputs."""
+BINS = 4096
+"""Of the histogram over which that is."""
 _ON_GRID = torch.ops.quantized_decomposed
 
 
@@ -59,20 +61,23 @@ class Grid:
 
 
 class Quantized(nn.Module):
-    """What a layer on a grid has beside its own: `weight_step` (O, G, 1) and `input_range` (2,)."""
+    """What a layer on a grid has beside its own: `weight_step` (O, G, 1), `input_step` (1, 1, 1), `input_zero` ()."""
 
     grid: Grid
     weight: nn.Parameter
     weight_step: nn.Parameter
-    input_range: Tensor
+    input_step: nn.Parameter
+    input_zero: Tensor
     watching: Callable[[Tensor], None] | None
     """Told of every input while the range is found."""
 
     def put(self, grid: Grid) -> None:
-        """Lay weights on their grid; inputs get a range by `calibrate`."""
+        """Lay weights on their grid; inputs get theirs by `calibrate`."""
         self.grid, self.watching = grid, None
         self.weight_step = nn.Parameter(_steps(self._rows(), grid))
-        self.register_buffer("input_range", torch.tensor([0.0, 1.0], device=self.weight.device))
+        one = torch.ones(1, 1, 1, device=self.weight.device)  # three axes: learned at the rate of matrices
+        self.input_step = nn.Parameter(one / max(grid.levels, 1), requires_grad=grid.inputs > 0)
+        self.register_buffer("input_zero", torch.zeros((), dtype=torch.int32, device=self.weight.device))
 
     def _rows(self) -> Tensor:
         """(O, G, weights of a group)."""
@@ -105,13 +110,32 @@ class Quantized(nn.Module):
             about = (*self.frozen, 0, self.grid.levels, torch.uint8)
             answer: Tensor = _ON_GRID.dequantize_per_tensor(_ON_GRID.quantize_per_tensor(x, *about), *about)
             return answer
-        step, zero = affine(self.input_range, self.grid.levels)
-        return torch.fake_quantize_per_tensor_affine(x.float(), step, zero, 0, self.grid.levels)
+        rounded: Tensor = _Rounded.apply(x.float(), self.input_step, self.input_zero, self.grid.levels)  # type: ignore[no-untyped-call]
+        return rounded
 
     def fix(self) -> None:
         """Take step and zero point of inputs as numbers, as an exported graph has them."""
-        step, zero = affine(self.input_range, self.grid.levels or 255)
-        self.frozen = (float(step), int(zero))
+        self.frozen = (float(self.input_step.detach().clamp(min=LEAST)), int(self.input_zero))
+
+
+class _Rounded(torch.autograd.Function):
+    """Values on an affine grid. Gradients pass where they lie within it; that of the step is LSQ's (equation 3)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, step: Tensor, zero: Tensor, levels: int) -> Tensor:
+        ctx.save_for_backward(x, step, zero)
+        ctx.levels = levels
+        return torch.fake_quantize_per_tensor_affine(x, step.clamp(min=LEAST).view(()), zero, 0, levels)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (gradient,), (x, step, zero) = gradients, ctx.saved_tensors
+        at = x / step.clamp(min=LEAST).view(()) + zero
+        inside = (at >= 0) & (at <= ctx.levels)
+        nearest = at.round().clamp_(0, ctx.levels)
+        moves = torch.where(inside, nearest - at, nearest - zero)
+        slow = (x[0].numel() * ctx.levels) ** -0.5  # section 2.2
+        return gradient * inside, (gradient * moves).sum().mul(slow).view_as(step), None, None
 
 
 def _linear(layer: Any, x: Tensor) -> Tensor:
@@ -187,39 +211,47 @@ def precision(section: Mapping[str, Any]) -> str:
 def affine(range_2: Tensor, levels: int) -> tuple[Tensor, Tensor]:
     """Step and zero point (int32) of an affine grid over a range; zero is always one of its levels."""
     low, high = range_2[0].clamp(max=0.0), range_2[1].clamp(min=0.0)
-    step = ((high - low) / levels).clamp(min=1e-12)
+    step = ((high - low) / levels).clamp(min=LEAST)
     return step, (-low / step).round().clamp(0, levels).to(torch.int32)
 
 
 @torch.no_grad()
 def calibrate(model: nn.Module, batches: Iterable[Mapping[str, Tensor]]) -> None:
-    """Set the ranges of inputs from real examples: of some clipped ranges, those of the least squared error."""
+    """Set the ranges of inputs from real examples: of some clipped ranges, those of the least squared error.
+
+    Examples pass twice, for the ends and for a histogram between them: a few values, far out, matter, and a sample
+    would miss them.
+    """
     watched = {name: layer for name, layer in on_grid(model).items() if layer.grid.inputs}
+    inputs = list(batches)
     ends: dict[str, Tensor] = {}
-    kept: dict[str, list[Tensor]] = {name: [] for name in watched}
+    seen: dict[str, Tensor] = {}
 
-    def watch(name: str) -> Callable[[Tensor], None]:
-        def seen(x: Tensor) -> None:
-            flat_N = x.detach().float().flatten()
-            both = torch.stack([flat_N.min(), flat_N.max()])
-            before = ends.get(name, both)
-            ends[name] = torch.stack([torch.minimum(before[0], both[0]), torch.maximum(before[1], both[1])])
-            kept[name].append(flat_N[:: max(1, len(flat_N) // SAMPLE)][:SAMPLE].clone())
+    def see_ends(name: str, x: Tensor) -> None:
+        both_2 = torch.stack(x.aminmax())
+        before_2 = ends.get(name, both_2)
+        ends[name] = torch.stack([torch.minimum(before_2[0], both_2[0]), torch.maximum(before_2[1], both_2[1])])
 
-        return seen
+    def see_values(name: str, x: Tensor) -> None:
+        low, high = ends[name].tolist()
+        seen[name] = seen.get(name, 0) + torch.histc(x, BINS, low, high)
 
-    with _watching(watched, watch):
-        for inputs in batches:
-            model(**inputs)
-    for name, layer in watched.items():
-        if name in ends:
-            layer.input_range.copy_(_clipped(ends[name], torch.cat(kept[name]), layer.grid.levels))
+    for see in (see_ends, see_values):
+        with _watching(watched, see):
+            for each in inputs:
+                model(**each)
+    for name, range_2 in ends.items():
+        layer = watched[name]
+        step, zero = affine(_clipped(range_2, seen[name], layer.grid.levels), layer.grid.levels)
+        layer.input_step.fill_(step)
+        layer.input_zero.copy_(zero)
 
 
 @contextlib.contextmanager
-def _watching(watched: Mapping[str, Quantized], watch: Callable[[str], Callable[[Tensor], None]]) -> Iterator[None]:
+def _watching(watched: Mapping[str, Quantized], see: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """Each layer's inputs go to `see`, in fp32 and unrounded."""
     for name, layer in watched.items():
-        layer.watching = watch(name)
+        layer.watching = lambda x, name=name: see(name, x.detach().float())  # type: ignore[misc]
     try:
         yield
     finally:
@@ -227,12 +259,15 @@ def _watching(watched: Mapping[str, Quantized], watch: Callable[[str], Callable[
             layer.watching = None
 
 
-def _clipped(ends_2: Tensor, seen_N: Tensor, levels: int) -> Tensor:
-    """The range whose grid rounds these values with the least squared error."""
+def _clipped(ends_2: Tensor, counts_N: Tensor, levels: int) -> Tensor:
+    """The range whose grid rounds these values, counted in bins between the ends, with the least squared error."""
+    edges_M = torch.linspace(*ends_2.tolist(), len(counts_N) + 1, device=counts_N.device)
+    values_N = (edges_M[1:] + edges_M[:-1]) / 2
 
     def error(range_2: Tensor) -> float:
         step, zero = affine(range_2, levels)
-        return float((torch.fake_quantize_per_tensor_affine(seen_N, step, zero, 0, levels) - seen_N).square().mean())
+        off_N = torch.fake_quantize_per_tensor_affine(values_N, step, zero, 0, levels) - values_N
+        return float((counts_N * off_N.square()).sum())
 
     return min((ends_2 * clip for clip in CLIPS), key=error)
 

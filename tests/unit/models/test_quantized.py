@@ -71,10 +71,38 @@ def test_training_goes_through_the_rounding_and_learns_the_steps():
     quantized.calibrate(model, [{"input": x}])
     model.train()(x).square().mean().backward()
     for layer in quantized.on_grid(model).values():
-        for parameter in (layer.weight, layer.weight_step):
+        for parameter in (layer.weight, layer.weight_step, layer.input_step):
             assert parameter.grad is not None
             assert parameter.grad.abs().sum() > 0
-    assert quantized.on_grid(model)["0"].input_range.tolist() != [0, 1]
+
+
+@torch.enable_grad()
+@pytest.mark.parametrize("at", [0.3, 1.0, 40.0])
+def test_the_gradient_of_a_step_is_that_of_what_is_rounded(at):
+    """Of a step so small that rounding hardly matters, and one so large that all lies within: equation 3 of LSQ."""
+    x = torch.linspace(0, 20, 4001)[None]
+    step = torch.full((1, 1, 1), at / 15, requires_grad=True)
+    weights = torch.randn(4001, generator=torch.Generator().manual_seed(0))
+    (quantized._Rounded.apply(x, step, torch.tensor(0, dtype=torch.int32), 15) * weights).sum().backward()
+    levels = (x / step.detach().view(())).round().clamp(0, 15)
+    beyond = x > at
+    expected = (weights * torch.where(beyond, levels, levels - x / step.detach().view(()))).sum() * (4001 * 15) ** -0.5
+    assert float(step.grad) == pytest.approx(float(expected), rel=1e-3)
+
+
+def test_learning_the_step_mends_a_bad_one():
+    x = torch.randn(512, 16, generator=torch.Generator().manual_seed(0)).relu()
+    model = on(nn.Sequential(nn.Linear(16, 16)), weights=8, inputs=4)
+    quantized.calibrate(model, [{"input": x}])
+    good = float(model[0].input_step.detach())
+    with torch.no_grad():
+        model[0].input_step.mul_(4)
+    optimizer = torch.optim.SGD([model[0].input_step], lr=3)
+    for _ in range(200):
+        optimizer.zero_grad()
+        (model[0].rounded_input(x) - x).square().mean().backward()
+        optimizer.step()
+    assert float(model[0].input_step.detach()) == pytest.approx(good, rel=0.3)
 
 
 def test_calibration_clips_what_is_alone():
@@ -82,7 +110,16 @@ def test_calibration_clips_what_is_alone():
     x = torch.randn(4000, 4, generator=torch.Generator().manual_seed(0))
     x[0, 0] = 12.0
     quantized.calibrate(model, [{"input": x}])
-    assert model[0].input_range[1] < 8, "one value of 16,000 is not worth the levels of all others"
+    assert 15 * float(model[0].input_step.detach()) < 8, "one value of 16,000 is not worth the levels of all others"
+
+
+def test_calibration_sees_what_is_rare_and_large():
+    """The squared error of clipping one value of a million outweighs that of coarser levels where it is far out."""
+    x = torch.rand(1000, 1000, generator=torch.Generator().manual_seed(0))
+    x[500, 501] = 200.0
+    model = on(nn.Sequential(nn.Linear(1000, 2)), weights=8, inputs=8)
+    quantized.calibrate(model, [{"input": x}])
+    assert 255 * float(model[0].input_step.detach()) > 40
 
 
 @given(low=st.floats(-1e4, 1e4), high=st.floats(-1e4, 1e4), levels=st.sampled_from([3, 15, 255]))
