@@ -80,9 +80,8 @@ def distill(args: argparse.Namespace) -> None:
     differences_SN = np.stack([taught - alone for taught, alone in np.array(pairs, float)])
     means_R = resampled(differences_SN)
     low, high = np.quantile(means_R, [0.05, 0.95])
-    print(
-        f"taught less alone, {args.seeds} seeds: {100 * differences_SN.mean():+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
-    )
+    mean = differences_SN.mean()
+    print(f"taught less alone, {args.seeds} seeds: {100 * mean:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]")
 
 
 def resampled(differences_SN: NDArray[np.float64], times: int = 2000) -> NDArray[np.float64]:
