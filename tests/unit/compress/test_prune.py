@@ -119,9 +119,10 @@ def test_what_cannot_be_reached_is_refused_with_what_can():
 
 def test_training_on_is_the_networks_own_but_shorter_and_slower(tiny):
     source = tiny["image"].artifact
-    plain = retrain.continued(source, 0, 0.0, seed=0, threads=1)
+    plain = retrain.continued(source, retrain.Retraining(threads=1))
     assert (plain.epochs, plain.lr) == (1, 5e-4), "of a network that says nothing of its training"
-    assert retrain.continued(source, 7, 0.1, seed=3, threads=1).epochs == 7
+    asked = retrain.continued(source, retrain.Retraining(epochs=7, lr=0.1, batch=9, seed=3, threads=1))
+    assert (asked.epochs, asked.lr, asked.batch, asked.seed, asked.threads) == (7, 0.1, 9, 3, 1)
 
 
 def test_the_verb_tells_what_it_cost_and_finds_it_again(tmp_path, capsys, monkeypatch):
