@@ -23,7 +23,6 @@ from netwright.core import workload
 from netwright.core.artifact import MANIFEST, Artifact
 from netwright.core.error import UserError
 from netwright.core.recipe import plain
-from netwright.export import verify
 
 LOADER = '''"""Answers of this model: `python run.py inputs.npz`, or of zeros without a file; needs {needs}."""
 import hashlib, json, sys
@@ -62,7 +61,6 @@ RUNTIMES = {
     ),
 }
 """Format -> the package it needs, how that is imported, and how a model is opened."""
-CARD = "card.md"
 
 
 def pack(artifact: Artifact, path: Path) -> Path:
@@ -75,7 +73,6 @@ def pack(artifact: Artifact, path: Path) -> Path:
     manifest = {**artifact._manifest(), "files": {name: plain(artifact.files[name]) for name in kept}}
     texts = {
         MANIFEST: json.dumps(manifest, indent=1, sort_keys=True),
-        CARD: card(artifact),
         "run.py": loader(artifact),
         "requirements.txt": f"{needs}=={version}\nnumpy=={importlib.metadata.version('numpy')}\n",
     }
@@ -111,34 +108,3 @@ def loader(artifact: Artifact) -> str:
     needs, importing, opening = RUNTIMES[artifact.format]
     opening = opening.format(hint=HINTS.get(artifact.precision, "f32")) if artifact.format == "openvino" else opening
     return LOADER.format(needs=f"{needs} and numpy", importing=importing, opening=opening)
-
-
-def card(artifact: Artifact) -> str:
-    """A model card in Markdown: what it is, what it takes and answers, how it was made, how equal it is."""
-    certificate = verify.read(artifact)
-    rows = [
-        f"# {artifact.name}",
-        "",
-        f"- task: {artifact.task['name']}, {len(artifact.task.get('classes', []))} classes",
-        f"- network: {artifact.model['name']}",
-        f"- format: {artifact.format}, weights in {artifact.precision}",
-        f"- made by: {json.dumps(plain(artifact.made_by), sort_keys=True)}",
-        f"- digest: {artifact.digest}",
-        f"- parents: {', '.join(artifact.parents) or 'none'}",
-        "",
-        "| input | shape, after the batch | dtype |",
-        "|---|---|---|",
-        *(f"| {name} | {plain(x)['shape']} | {plain(x)['dtype']} |" for name, x in artifact.inputs.items()),
-        "",
-        "What turns a raw example into these inputs stands under `processor` in artifact.json.",
-    ]
-    if certificate is not None:
-        verdict = "passed" if certificate.passed else "; ".join(certificate.faults)
-        rows += [
-            "",
-            f"Certificate, on {certificate.n} validation examples beside its source: {verdict}. Same top class in "
-            f"{100 * certificate.agreement:.2f} % [{100 * certificate.agreement_low:.2f}, "
-            f"{100 * certificate.agreement_high:.2f}], relative error {certificate.relative_error:.2g}, executed in "
-            f"{certificate.executed}.",
-        ]
-    return "\n".join(rows) + "\n"

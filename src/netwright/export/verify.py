@@ -21,6 +21,7 @@ from netwright.core import recipe, stats, workload
 from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
 from netwright.core.run import progress
+from netwright.export import card
 
 if TYPE_CHECKING:
     from netwright.data.tasks import Task
@@ -135,7 +136,7 @@ def certified(
     threads: int,
     **about: Any,
 ) -> Artifact:
-    """Make an artifact from a parent: files, what the parent carries, and a certificate against it.
+    """Make an artifact from a parent: files, what the parent carries, a certificate against it, and a card.
 
     `about` is its format, precision and made_by. An artifact that should equal its parent and does not is
     refused with UserError, and leaves nothing; one of lower precision is kept, its verdict with it.
@@ -147,13 +148,15 @@ def certified(
         carry(parent, draft)
         fill(draft)
         files = {path.relative_to(draft).as_posix(): artifacts.describe(path) for path in _files(draft)}
-        certificate = verify(Artifact(folder=draft, files=files, **whole), parent, task, n, threads)
+        made = Artifact(folder=draft, files=files, **whole)
+        certificate = verify(made, parent, task, n, threads)
         if certificate.faults and about["precision"] == parent.precision:
             raise UserError(
                 "certificate", f"{about['format']} {about['precision']}", "; ".join(certificate.faults),
                 "netwright doctor; then report the model and these numbers",
             )  # fmt: skip
         artifacts.write_json(draft / FILE, certificate)
+        (draft / card.FILE).write_text(card.written(made, certificate), encoding="utf-8")
 
     return artifacts.create(folder, fill_and_verify, **whole)
 

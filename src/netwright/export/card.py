@@ -1,0 +1,45 @@
+"""The model card of an export, in Markdown: what it is, takes and answers, how it was made, how equal it is.
+
+    (draft / FILE).write_text(written(artifact, certificate))
+
+It lies among the artifact's files, so that whoever gets these gets it. Knows no format.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from netwright.core.recipe import plain
+
+if TYPE_CHECKING:
+    from netwright.core.artifact import Artifact
+    from netwright.export.verify import Certificate
+
+FILE = "card.md"
+
+
+def written(artifact: Artifact, certificate: Certificate) -> str:
+    """The card of an artifact that is being made: its digest is not known yet, those of its parents are."""
+    verdict = "passed" if certificate.passed else "; ".join(certificate.faults)
+    rows = [
+        f"# {artifact.task['name']}/{artifact.model['name']} {artifact.precision} {artifact.format}",
+        "",
+        f"- task: {artifact.task['name']}, {len(artifact.task.get('classes', []))} classes",
+        f"- network: {json.dumps(plain(artifact.model), sort_keys=True)}",
+        f"- format: {artifact.format}, weights in {artifact.precision}",
+        f"- made by: {json.dumps(plain(artifact.made_by), sort_keys=True)}",
+        f"- parents: {', '.join(artifact.parents) or 'none'}",
+        "",
+        "| input | shape, after the batch | dtype |",
+        "|---|---|---|",
+        *(f"| {name} | {plain(x)['shape']} | {plain(x)['dtype']} |" for name, x in artifact.inputs.items()),
+        "",
+        "What turns a raw example into these inputs stands under `processor` in artifact.json.",
+        "",
+        f"Certificate, on {certificate.n} validation examples beside its source: {verdict}. Same top class in "
+        f"{100 * certificate.agreement:.2f} % [{100 * certificate.agreement_low:.2f}, "
+        f"{100 * certificate.agreement_high:.2f}], relative error {certificate.relative_error:.2g}, executed in "
+        f"{certificate.executed}.",
+    ]
+    return "\n".join(rows) + "\n"
