@@ -98,21 +98,38 @@ def explored(
     every: Sequence[tuple[int, int]],
 ) -> list[tuple[int, int]]:
     """Of (artifact, threads) those that were measured: what a prediction could not rule out."""
-    here = detect.machine()
-    batch = min(trials.recipe["bench"].batch)
-    known = []
-    for at, threads in every:
-        one = made[at]
-        work = workload.read(one.folder).at_batch(batch)
-        predicted = roofline.predict(work, here)[0].value * detect.usable_threads() / threads
-        alike = {"runtime": f"{one.format} {one.precision}", "work": pairs[at][0], "threads": str(threads)}
-        known.append(guided.Known(changes[at], float(bench.deployed(one)), predicted, alike))
-    measured = guided.explore(known, lambda k: trials.quick([made[every[k][0]]], [every[k][1]])[0].value)
+    measured = guided.explore(known(trials, pairs, made, changes, every), lambda k: latency(trials, made, every[k]))
     trials.decide(
         f"Measure {len(measured)} of {len(every)} candidates",
         "the others are slower than one as accurate and as small, as far as predictions can be wrong here",
     )
     return [every[k] for k in measured]
+
+
+def known(
+    trials: Trials,
+    pairs: Sequence[tuple[str, str]],
+    made: Sequence[Artifact],
+    changes: Sequence[float],
+    every: Sequence[tuple[int, int]],
+) -> list[guided.Known]:
+    """What each of (artifact, threads) is known to be before it is measured."""
+    here = detect.machine()
+    batch = min(trials.recipe["bench"].batch)
+    found = []
+    for at, threads in every:
+        one = made[at]
+        work = workload.read(one.folder).at_batch(batch)
+        predicted = roofline.predict(work, here)[0].value * detect.usable_threads() / threads
+        alike = {"runtime": f"{one.format} {one.precision}", "work": pairs[at][0], "threads": str(threads)}
+        found.append(guided.Known(changes[at], float(bench.deployed(one)), predicted, alike))
+    return found
+
+
+def latency(trials: Trials, made: Sequence[Artifact], which: tuple[int, int]) -> float:
+    """Seconds of a call of one of (artifact, threads), after a first look."""
+    at, threads = which
+    return trials.quick([made[at]], [threads])[0].value
 
 
 def trained(trials: Trials, text: str) -> bool:

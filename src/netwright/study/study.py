@@ -130,7 +130,7 @@ def study(recipe: Recipe, runs: Path, fresh: bool = False) -> Study:
         trials = Trials(recipe, trained, task, runs, run)
         chosen = [Chosen(REFERENCE, trained.artifact, trials.threads), *STRATEGIES[config.strategy](trials)]
         _say("3/6 Evaluate on the test split")
-        candidates = _measured(chosen, recipe, task, runs)
+        candidates = measured(chosen, recipe, task, runs)
         _say("5/6 Predict for other devices")
         predictions = predict(candidates, devices, config)
         _say("6/6 Report")
@@ -257,7 +257,7 @@ def predict(candidates: Sequence[Candidate], devices: Sequence[Device], config: 
     return rows
 
 
-def _measured(chosen: Sequence[Chosen], recipe: Recipe, task: Task, runs: Path) -> list[Candidate]:
+def measured(chosen: Sequence[Chosen], recipe: Recipe, task: Task, runs: Path) -> list[Candidate]:
     config: bench.Config = recipe["bench"]
     threads = config.threads or detect.usable_threads()
     answers = [stages.evaluated(runs, one.artifact, task, threads) for one in chosen]
