@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from netwright.data.tasks import Task
     from netwright.train.multilevel.spaces import Coupling, Space
 
-MULTIPLE = 8
-"""Sizes are multiples of this where a space is at least four times as large: a vector of AVX2 holds eight floats."""
+MULTIPLE = 16
+"""Sizes are multiples of this where a space is at least four times as large: so many floats does a vector of AVX-512
+hold, and runtimes fill up what is in between. Smaller spaces are pruned only where the large ones are not enough."""
 LOOKED = 500
 """Validation examples on which the loss without a layer is looked at."""
 SHARES = 40
@@ -207,8 +208,9 @@ def pruned(model: nn.Module, task: Task, config: Config) -> nn.Module:
     full = facts.trace(model, task.example(1)).flops
     scores = importance(model, spaces)
     least = 1.0
+    large = tuple(s for s in spaces if not s.uniform and s.size >= 4 * MULTIPLE)
     narrow = tuple(s for s in spaces if not s.uniform)
-    for some in dict.fromkeys((narrow or tuple(spaces), tuple(spaces))):
+    for some in filter(None, dict.fromkeys((large, narrow, tuple(spaces)))):
         low, high, best = 0, SHARES - 1, None
         while low <= high:  # for the largest share of units whose network has no more work than is wanted
             share = (low + high + 1) // 2
