@@ -62,7 +62,7 @@ SMALLER = {"prune": {}, "distill": {"keep": 0.5}}
 
 
 def test_every_method_is_put_to_these_tests():
-    assert METHODS.keys() == {"quantize", "qat", *SMALLER}
+    assert METHODS.keys() == {"equalize", "quantize", "qat", *SMALLER}
 
 
 @pytest.mark.parametrize("kind", KINDS)

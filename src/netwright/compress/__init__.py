@@ -1,6 +1,7 @@
 """Smaller: methods that make an artifact cheaper, and the table of them."""
 
 METHODS = {
+    "equalize": "netwright.compress.equalize",
     "quantize": "netwright.compress.quantize",
     "qat": "netwright.compress.qat",
     "prune": "netwright.compress.prune",
