@@ -67,15 +67,17 @@ class Roadmap:
         self.tried[""] = (self.trials.made("", self.format), None)
 
     def quantize(self) -> None:
-        """INT8, then with sensitive layers left out, then trained on it."""
+        """INT8, then with units made even, then with sensitive layers left out, then trained on it."""
         if self.format == "program":
             self.trials.decide("No quantization", "ExportedProgram computes in floating point")
             return
-        if self.try_one("int8", "INT8 needs no training"):
-            self.finish = "int8"
-        elif self.try_one(f"int8 sensitive={MIXED}", f"the {MIXED} layers that hurt most stay in floating point"):
-            self.finish = f"int8 sensitive={MIXED}"
-        elif self.try_one("qat to=int8", "rounding lost too much; the network learns to live with it"):
+        ways = {
+            "int8": "INT8 needs no training",
+            f"equalize {chain.BETWEEN} int8": "units made even leave rounding less to lose",
+            f"int8 sensitive={MIXED}": f"the {MIXED} layers that hurt most stay in floating point",
+        }
+        self.finish = next((way for way, why in ways.items() if self.try_one(way, why)), "")
+        if not self.finish and self.try_one("qat to=int8", "rounding lost too much; the network learns to live with it"):
             self.prefix = "qat to=int8"
 
     def prune(self) -> None:

@@ -81,6 +81,7 @@ def test_again_nothing_is_done(place):
 def test_a_limit_that_nothing_keeps_leaves_what_it_was(place):
     found = done(place, "study.strategy=roadmap", "study.max_drop=0.0")
     assert all(what.startswith(("Go on", "Do not keep")) for what in said(found))
+    assert "Do not keep equalize > int8" in said(found)
     assert "Do not keep int8 sensitive=2" in said(found)
     assert "Do not keep qat to=int8" in said(found)
 
@@ -135,7 +136,7 @@ def test_jobs_that_share_a_network_wait_for_it():
 
 
 def test_every_method_that_trains_has_a_cost():
-    trained = {name for name in chain.METHODS if name != "quantize"}
+    trained = {name for name in chain.METHODS if name not in ("equalize", "quantize")}
     assert roadmap.COST.keys() == trained
 
 
