@@ -47,7 +47,7 @@ class Fitted:
     stopped: str | None
     """Why it ended before `total_steps`, or None."""
     weights: dict[str, Tensor]
-    """The weights to keep, whole and on the CPU, in every process."""
+    """The weights to keep, whole and on the CPU, in the leading process."""
 
 
 def fit(
@@ -84,12 +84,12 @@ def fit(
         best = last.with_name("best.safetensors") if last else None
         if config.keep == "best" and best is not None and best.is_file():
             tensors, _ = checkpoint.read(best)
-            prefix = "average." if training.average else "model."
-            checkpoint.restore_model(training.model, team.cut(tensors, training.model.state_dict(), prefix), prefix)
+            kind = "average" if training.average else "model"
+            checkpoint.restore_model(training.model, training.parts(tensors, kind), f"{kind}.")
         elif training.average:
             load_state(training.model, training.average)
-        whole = team.full(training.model.state_dict())
-        weights = {name: tensor.detach().to("cpu").contiguous() for name, tensor in whole.items()}
+        whole = training.weights().items()
+        weights = {name.removeprefix("model."): x.detach().to("cpu").contiguous() for name, x in whole}
     done, total = training.step, training.total_steps
     return Fitted(done, total, seconds, training.best, training.best_step, stopped, weights)
 
@@ -151,7 +151,7 @@ def _end_of_epoch(training: Training, run: Run | None, last: Path | None, watch:
     """Evaluate, keep the best, and say why to stop, if there is a reason."""
     config, team = training.config, training.team
     loss = accuracy = 0.0
-    if team.leads or team.kind == "fsdp2":  # a sharded model runs in all processes or in none
+    if team.leads or team.together:
         seen = training.evaluate("validation")
         loss, accuracy = float(seen.loss_N.mean()), float(seen.correct_N.mean())
     value = team.agree(-loss if config.monitor == "loss" else accuracy)
@@ -204,7 +204,7 @@ def spent(path: Path) -> float:
 
 
 def _save(training: Training, path: Path) -> None:
-    tensors = training.tensors()  # sharded tensors are gathered by all processes
+    tensors = training.tensors()  # gathered by all processes
     if training.team.leads:
         checkpoint.write(path, tensors, training.meta())
 

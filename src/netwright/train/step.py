@@ -96,9 +96,12 @@ class Training:
         fits(config, task)
         self.steps_per_epoch = task.size("train") // config.batch
         self.total_steps = self.total_work
-        self.model = channels_last(model.to(team.device))
-        self.wrapped = team.wrap(self.model)
+        self.model = channels_last(model)
+        self.wrapped = team.wrap(self.model, task.example(2))
         self.optimizer = make_optimizer(self.model, config)
+        found = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        self.names = [found[id(p)] for group in self.optimizer.param_groups for p in group["params"]]
+        """Of the optimizer's parameters, in its order."""
         self.scaler = torch.amp.GradScaler(team.device.type, enabled=config.precision == "fp16")
         self.average = copy_state(self.model) if config.average else {}
         self.step = 0
@@ -171,29 +174,27 @@ class Training:
     def one_step(self, lr: float | None = None) -> Tensor:
         """Train one step and return the mean loss of this process's share, on the device."""
         config, team, step = self.config, self.team, self.step
-        seed_device(team.device, mix(config.seed, "step", step, team.rank))
+        seed_device(team.device, mix(config.seed, "step", step, team.stream))
         rate = self.rate() if lr is None else lr
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         batch = self.batch(step)
+        size = len(batch.labels_B)
+
+        def loss(model: nn.Module, micro: Batch) -> Tensor:
+            with self.autocast():
+                value = self.task.loss(model, to_device(micro, team.device), config.smoothing)
+                return value * (len(micro.labels_B) / size)
+
         self.wrapped.train()
-        losses = []
-        for at in range(config.accumulate):
-            micro = to_device(part(batch, _micro(len(batch.labels_B), at, config.accumulate)), team.device)
-            weight = len(micro.labels_B) / len(batch.labels_B)
-            if not weight:
-                continue
-            with team.accumulating(self.wrapped, last=at == config.accumulate - 1):
-                with self.autocast():
-                    loss = self.task.loss(self.wrapped, micro, config.smoothing) * weight
-                self.scaler.scale(loss).backward()
-            losses.append(loss.detach())
+        micros = [part(batch, _micro(size, at, config.accumulate)) for at in range(config.accumulate)]
+        losses = team.backward(self.wrapped, [micro for micro in micros if len(micro.labels_B)], loss, self.scaler)
         tau = self.tau()
         if config.clip or tau:
             self.scaler.unscale_(self.optimizer)
             subtract(tau, self.model)
         if config.clip:
-            nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+            team.clip(self.model.parameters(), config.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -214,7 +215,8 @@ class Training:
     def evaluate(self, split: Literal["validation", "test"]) -> Evaluation:
         """Evaluate the weights that are kept (the running average, if there is one)."""
         with self.kept_weights():
-            return self.task.evaluate(predictor(self.model, self.team.device, self.autocast), split)
+            network = self.team.evaluated(self.model)
+            return self.task.evaluate(predictor(network, self.team.device, self.autocast), split)
 
     @contextlib.contextmanager
     def kept_weights(self) -> Iterator[None]:
@@ -230,10 +232,23 @@ class Training:
             load_state(self.model, own)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything that the next step depends on, whole (not sharded)."""
-        flat = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        flat |= {f"average.{name}": tensor for name, tensor in self.average.items()}
-        return self.team.full(flat | checkpoint.optimizer_tensors(self.optimizer))
+        """Everything that the next step depends on, whole (not divided), in the leading process; all take part."""
+        flat = {f"average.{name}": tensor for name, tensor in self.average.items()}
+        return self.weights() | self.team.full(flat | checkpoint.optimizer_tensors(self.optimizer), self.named)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The network's own part of `tensors`."""
+        return self.team.full({f"model.{name}": x for name, x in self.model.state_dict().items()}, self.named)
+
+    def named(self, flat: str) -> str:
+        """The parameter or buffer that one of `tensors` belongs to."""
+        kind, _, rest = flat.partition(".")
+        return self.names[int(rest.partition(".")[0])] if kind == "optimizer" else rest
+
+    def parts(self, tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
+        """What this process holds of whole tensors of a kind ("model", "average", "optimizer")."""
+        of = {name: x for name, x in tensors.items() if name.startswith(f"{kind}.")}
+        return {name: self.team.part(self.named(name), x) for name, x in of.items()}
 
     def meta(self) -> dict[str, Any]:
         return {
@@ -245,15 +260,9 @@ class Training:
 
     def restore(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
         """Take over the state that `tensors` and `meta` described."""
-        own = self.model.state_dict()
-        checkpoint.restore_model(self.model, self.team.cut(tensors, own, "model."), "model.")
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        states = {name: parameters[int(name.split(".")[1])] for name in tensors if name.startswith("optimizer.")}
-        checkpoint.restore_optimizer(
-            self.optimizer,
-            {n: self.team.sharded_like(tensors[n], p) if tensors[n].dim() else tensors[n] for n, p in states.items()},
-        )
-        for name, value in self.team.cut(tensors, self.average, "average.").items():
+        checkpoint.restore_model(self.model, self.parts(tensors, "model"), "model.")
+        checkpoint.restore_optimizer(self.optimizer, self.parts(tensors, "optimizer"))
+        for name, value in self.parts(tensors, "average").items():
             self.average[name.removeprefix("average.")].copy_(value)
         if meta["scaler"]:
             self.scaler.load_state_dict(meta["scaler"])

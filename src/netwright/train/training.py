@@ -100,7 +100,7 @@ def train(recipe: Recipe, runs: Path, fresh: bool = False) -> Trained | None:
     """
     config: Config = recipe["train"]
     task, model = prepare(recipe)
-    with join(config.parallel, choose_device(config.device), config.batch) as team:
+    with join(config, choose_device(config.device)) as team:
         if not team.leads:
             if not team.agree(None):  # whether the leader found the run done
                 loop.fit(model, task, config, team=team)

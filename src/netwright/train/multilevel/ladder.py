@@ -47,7 +47,7 @@ class Ladder:
     """`nets` from the finest to the coarsest; `which` of them each level trains."""
 
     def __init__(self, first: Net, config: Config, team: Team, example: Mapping[str, Tensor]) -> None:
-        self.config, self.team = config, team
+        self.config, self.team, self.example = config, team, example
         settings = config.multilevel
         shapes = [settings.shape(level) for level in range(settings.levels)]
         self.shapes = list(dict.fromkeys(shapes))
@@ -117,7 +117,7 @@ class Ladder:
         for chains in self.halved[:at]:
             thin(model, chains)
         average = copy_state(model) if self.config.average else {}
-        return Net(model, self.team.wrap(model), make_optimizer(model, self.config), average)
+        return Net(model, self.team.wrap(model, self.example), make_optimizer(model, self.config), average)
 
     def _closing(self, at: int, coupling: Coupling, example: Mapping[str, Tensor]) -> list[str]:
         chains = self.halved[at]

@@ -54,8 +54,8 @@ class Multilevel(Training):
     """A `Training` whose model, optimizer and running average are those of the level it is at."""
 
     def __init__(self, model: nn.Module, task: Task, config: Config, team: Team) -> None:
-        if team.kind == "fsdp2":
-            raise UserError("train.parallel", "fsdp2", "levels are copied whole: none or ddp", "train.parallel=ddp")
+        if team.kind not in ("none", "ddp"):
+            raise UserError("train.parallel", team.kind, "levels are copied whole: none or ddp", "train.parallel=ddp")
         settings = self.settings = config.multilevel
         schedule = table.resolve(SCHEDULES, settings.schedule, "train.multilevel.schedule", "netwright.schedules")
         super().__init__(model, task, config, team)
