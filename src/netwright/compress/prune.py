@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from netwright.data.tasks import Task
-    from netwright.train.multilevel.spaces import Coupling, Space
+    from netwright.train.multilevel.spaces import Space
 
 MULTIPLE = 16
 """Sizes are multiples of this where a space is at least four times as large: so many floats does a vector of AVX-512
@@ -198,6 +198,7 @@ def pruned(model: nn.Module, task: Task, config: Config) -> nn.Module:
     """
     from netwright.models import facts
     from netwright.train.multilevel.coupling import trace
+    from netwright.train.multilevel.part import part
 
     example = task.example(2)
     coupling = trace(model, example)
@@ -215,7 +216,7 @@ def pruned(model: nn.Module, task: Task, config: Config) -> nn.Module:
         while low <= high:  # for the largest share of units whose network has no more work than is wanted
             share = (low + high + 1) // 2
             keep = {s.name: chosen(scores[s.name], s, kept(s, share / SHARES)) for s in some}
-            small = cut(model, coupling, keep, example)
+            small = part(model, coupling, keep, example)
             work = facts.trace(small, task.example(1)).flops / full
             least = min(least, work)
             if work <= config.keep:
@@ -266,48 +267,6 @@ def chosen(score_N: Tensor, space: Space, size: int) -> Tensor:
     keep_GN = torch.zeros(space.groups, space.size // space.groups, dtype=torch.bool)
     best_GN = score_N.view(space.groups, -1).argsort(dim=1, descending=True, stable=True)[:, : size // space.groups]
     return keep_GN.scatter(1, best_GN, value=True).flatten()
-
-
-def cut(model: nn.Module, coupling: Coupling, keep: Mapping[str, Tensor], example: Any) -> nn.Module:
-    """A copy of the network with the units of each space that are to stay, space -> (N,)."""
-    import torch
-
-    from netwright.train.multilevel.coarsen import coarsen
-    from netwright.train.multilevel.matching import Aggregation
-    from netwright.train.multilevel.transfer import Transfer
-
-    # A coarse network of these sizes has the structure that is wanted, proven by what it computes; its weights are not.
-    merged = {
-        name: Aggregation(torch.arange(len(keep_N)) * int(keep_N.sum()) // len(keep_N), int(keep_N.sum()))
-        for name, keep_N in keep.items()
-        if not bool(keep_N.all())
-    }
-    every = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
-    first: dict[int, str] = {}
-    aliases = {name: first[id(x)] for name, x in every if first.setdefault(id(x), name) != name}
-    transfer = Transfer(coupling, merged, {name: x.shape for name, x in every if name not in aliases}, aliases)
-    small = coarsen(model, transfer, example)
-    with torch.no_grad():
-        for name, value in [*small.named_parameters(), *small.named_buffers()]:
-            value.copy_(selected(name, dict(every)[name], coupling, keep, aliases))
-    return small
-
-
-def selected(
-    name: str, tensor: Tensor, coupling: Coupling, keep: Mapping[str, Tensor], aliases: Mapping[str, str]
-) -> Tensor:
-    """The part of a tensor that belongs to units that stay."""
-    import torch
-
-    stays = [torch.ones(size, dtype=torch.bool) for size in tensor.shape]
-    for space in coupling.spaces:
-        for axis in space.axes if space.name in keep else ():
-            if aliases.get(axis.tensor, axis.tensor) == name:
-                inside = slice(axis.start, axis.start + axis.outer * space.size * axis.inner)
-                stays[axis.dim][inside] &= keep[space.name].repeat_interleave(axis.inner).repeat(axis.outer)
-    for dim, mask in enumerate(stays):
-        tensor = tensor.index_select(dim, mask.nonzero().flatten())
-    return tensor.detach()
 
 
 def whole(artifact: Artifact) -> nn.Module:

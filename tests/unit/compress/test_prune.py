@@ -16,6 +16,7 @@ from netwright.models.load import WEIGHTS
 from netwright.train import loop
 from netwright.train.multilevel.coupling import trace
 from netwright.train.multilevel.matching import units
+from netwright.train.multilevel.part import part
 
 IMAGES = synthetic.open(synthetic.Config(examples=200, side=20))
 TEXTS = synthetic.open(synthetic.Config(name="synthetic-text", examples=200))
@@ -58,7 +59,7 @@ def test_units_that_nothing_reads_go_without_a_trace(module, task, settings):
     silence(model, coupling, gone)
     keep = {name: ~torch.isin(torch.arange(next(s.size for s in coupling.free if s.name == name)), units_gone)
             for name, units_gone in gone.items()}  # fmt: skip
-    small = prune.cut(model, coupling, keep, example)
+    small = part(model, coupling, keep, example)
     assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in model.parameters())
     torch.testing.assert_close(small(**example), model(**example), rtol=1e-4, atol=1e-5)
 

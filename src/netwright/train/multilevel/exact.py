@@ -92,7 +92,7 @@ class Probe:
         tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         generator = torch.Generator().manual_seed(seed)
         with quiet(model):
-            self.values = {name: _moved(transfer.restrict(name, value), generator) for name, value in tensors.items()}
+            self.values = {name: moved(transfer.restrict(name, value), generator) for name, value in tensors.items()}
             for name, value in tensors.items():
                 value.copy_(transfer.prolong(name, self.values[name]))
             self.expected = numbers(call(model, example))
@@ -114,7 +114,7 @@ class Probe:
         return max(map(_relative, self.expected, found), default=0.0)
 
 
-def _moved(value: Tensor, generator: torch.Generator) -> Tensor:
+def moved(value: Tensor, generator: torch.Generator) -> Tensor:
     """A tensor a fifth of its size away, a matrix at least half of Kaiming's; one of positive numbers stays so."""
     if not value.is_floating_point() or value.numel() == 0:
         return value.clone()

@@ -27,6 +27,7 @@ __all__ = ["KINDS", "Kind", "Team", "join"]
 KINDS = {
     "ddp": "netwright.train.parallel.data:DataParallel",
     "fsdp2": "netwright.train.parallel.data:ShardedDataParallel",
+    "tensor": "netwright.train.parallel.tensor:TensorParallel",
 }
 """`train.parallel` -> the team that trains so; "none" is `Team` itself."""
 

@@ -22,7 +22,7 @@ from netwright.data.tasks import Batch
 if TYPE_CHECKING:
     from netwright.train.step import Config
 
-Kind = Literal["none", "ddp", "fsdp2"]
+Kind = Literal["none", "ddp", "fsdp2", "tensor"]
 Loss = Callable[[Any, Batch], Tensor]
 """A network and a micro-batch to that micro-batch's part of the mean loss of this process's examples."""
 Named = Callable[[str], str]
