@@ -62,6 +62,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
     for name, tensor in tensors.items():
         _, at, key = name.split(".", 2)
         parameter = parameters[int(at)]
+        if parameter.is_meta:  # of another stage of a pipeline
+            continue
         same = tensor.shape == parameter.shape
         optimizer.state[parameter][key] = torch.empty_like(parameter).copy_(tensor) if same else tensor
 

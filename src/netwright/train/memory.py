@@ -33,14 +33,17 @@ def recompute(model: nn.Module, enabled: bool) -> Iterator[None]:
     blocks = [block for part in lists for block in part] or [
         child for child in model.children() if any(True for _ in child.parameters())
     ]
-    kept = [block.forward for block in blocks]
-    for block, forward in zip(blocks, kept, strict=True):
-        block.forward = _checkpointed(block, forward)
+    kept = [vars(block).get("forward") for block in blocks]
+    for block in blocks:
+        block.forward = _checkpointed(block, block.forward)
     try:
         yield
     finally:
-        for block in blocks:
-            del block.forward
+        for block, own in zip(blocks, kept, strict=True):
+            if own is None:
+                del block.forward
+            else:
+                block.forward = own
 
 
 def _checkpointed(block: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:

@@ -182,13 +182,13 @@ class Training:
         size = len(batch.labels_B)
 
         def loss(model: nn.Module, micro: Batch) -> Tensor:
-            with self.autocast():
-                value = self.task.loss(model, to_device(micro, team.device), config.smoothing)
-                return value * (len(micro.labels_B) / size)
+            value = self.task.loss(model, to_device(micro, team.device), config.smoothing)
+            return value * (len(micro.labels_B) / size)
 
         self.wrapped.train()
         micros = [part(batch, _micro(size, at, config.accumulate)) for at in range(config.accumulate)]
-        losses = team.backward(self.wrapped, [micro for micro in micros if len(micro.labels_B)], loss, self.scaler)
+        micros = [micro for micro in micros if len(micro.labels_B)]
+        losses = team.backward(self.wrapped, micros, loss, self.scaler, self.autocast)
         tau = self.tau()
         if config.clip or tau:
             self.scaler.unscale_(self.optimizer)

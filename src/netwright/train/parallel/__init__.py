@@ -2,7 +2,8 @@
 
     torchrun --nproc-per-node 2 -m netwright train recipes/mnist.toml train.parallel=ddp
 
-`ddp` and `fsdp2` divide the batch, `fsdp2` the weights too. gloo on CPU, NCCL on CUDA. Does not know the loop.
+`ddp` and `fsdp2` divide the batch, `fsdp2` the weights too; `tensor` divides layers, and `pipeline` the list of layers.
+gloo on CPU, NCCL on CUDA. Does not know the loop.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ KINDS = {
     "ddp": "netwright.train.parallel.data:DataParallel",
     "fsdp2": "netwright.train.parallel.data:ShardedDataParallel",
     "tensor": "netwright.train.parallel.tensor:TensorParallel",
+    "pipeline": "netwright.train.parallel.pipeline:PipelineParallel",
 }
 """`train.parallel` -> the team that trains so; "none" is `Team` itself."""
 

@@ -22,9 +22,11 @@ from netwright.data.tasks import Batch
 if TYPE_CHECKING:
     from netwright.train.step import Config
 
-Kind = Literal["none", "ddp", "fsdp2", "tensor"]
+Kind = Literal["none", "ddp", "fsdp2", "tensor", "pipeline"]
 Loss = Callable[[Any, Batch], Tensor]
 """A network and a micro-batch to that micro-batch's part of the mean loss of this process's examples."""
+Autocast = Callable[[], contextlib.AbstractContextManager[Any]]
+"""The precision of a forward pass."""
 Named = Callable[[str], str]
 """The name of a tensor in a checkpoint to that of the parameter or buffer that it belongs to."""
 
@@ -70,13 +72,14 @@ class Team:
         return model
 
     def backward(
-        self, model: nn.Module, micros: Sequence[Batch], loss: Loss, scaler: torch.amp.GradScaler
+        self, model: nn.Module, micros: Sequence[Batch], loss: Loss, scaler: torch.amp.GradScaler, autocast: Autocast
     ) -> list[Tensor]:
         """Forward and backward passes of a step; the losses of its micro-batches as this process knows them."""
         losses = []
         for at, micro in enumerate(micros):
             with self.accumulating(model, last=at == len(micros) - 1):
-                value = loss(model, micro)
+                with autocast():
+                    value = loss(model, micro)
                 scaler.scale(value).backward()
             losses.append(value.detach())
         return losses

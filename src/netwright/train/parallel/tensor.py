@@ -132,7 +132,8 @@ class TensorParallel(Team):
         for name in found.columns:
             model.get_submodule(name).register_forward_pre_hook(_copied)
         for name in found.rows:
-            _sum_output(model.get_submodule(name))
+            layer = model.get_submodule(name)
+            layer.forward = _summed(layer)
         now = seen(model, {name: x.to(self.device) for name, x in example.items()})
         for name, module in model.named_modules():
             if type(module) is nn.Dropout and name in now and now[name] != found.inputs[name]:
@@ -198,21 +199,19 @@ def _copied(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
     return (_Copy.apply(args[0]), *args[1:])  # type: ignore[no-untyped-call]
 
 
-def _sum_output(layer: nn.Module) -> None:
-    """Let a dense layer answer with the sum over the processes, and add its bias after that, once."""
-    bias: nn.Parameter | None = layer.bias  # type: ignore[assignment]
-    spatial = 0 if isinstance(layer, nn.Linear) else layer.weight.dim() - 2  # type: ignore[operator]
+def _summed(layer: nn.Module) -> Any:
+    """The forward of a dense layer that answers with the sum over the processes, its bias added once."""
 
-    def take(module: nn.Module, args: tuple[Any, ...]) -> None:
-        module.bias = None  # type: ignore[assignment]
+    def forward(x: Tensor) -> Tensor:
+        if isinstance(layer, nn.Linear):
+            total: Tensor = _Sum.apply(nn.functional.linear(x, layer.weight))  # type: ignore[no-untyped-call]
+            return total if layer.bias is None else total + layer.bias.to(total.dtype)
+        assert isinstance(layer, nn.modules.conv._ConvNd)
+        part = layer._conv_forward(x, layer.weight, None)
+        total = _Sum.apply(part)  # type: ignore[no-untyped-call]
+        return total if layer.bias is None else total + layer.bias.to(total.dtype).view(-1, *[1] * (part.dim() - 2))
 
-    def give(module: nn.Module, args: tuple[Any, ...], answer: Tensor) -> Tensor:
-        module.bias = bias  # type: ignore[assignment]
-        total: Tensor = _Sum.apply(answer)  # type: ignore[no-untyped-call]
-        return total if bias is None else total + bias.to(total.dtype).view(-1, *[1] * spatial)
-
-    layer.register_forward_pre_hook(take)
-    layer.register_forward_hook(give)
+    return forward
 
 
 def _whole_mask(layer: nn.Dropout, dim: int, rank: int, world: int) -> Any:
