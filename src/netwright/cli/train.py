@@ -29,8 +29,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> Answer:
     """Train, plan (--dry-run) or search for a setting."""
     from netwright.core import recipe as recipes
+    from netwright.predict import parallel
     from netwright.train import search, training
-    from netwright.train.plan import plan
 
     recipe = recipes.load(args.recipe, args.overrides, training.SECTIONS)
     if args.find_lr or args.find_batch:
@@ -43,11 +43,12 @@ def main(args: argparse.Namespace) -> Answer:
         find = search.learning_rate if args.find_lr else search.batch_size
         return _found(find(model, task, recipe["train"], args.runs))
     if args.dry_run:
-        task, model = training.prepare(recipe)
-        planned = plan(model, task, recipe["train"], args.runs)
+        planned = training.planned(recipe, args.runs, parallel.step)
+        if planned is None:  # a process of a team that does not lead
+            return Answer({}, "")
         return Answer({"plan": planned, "recipe": recipe.sections}, plan_view(planned, args.recipe))
-    trained = training.train(recipe, args.runs, args.fresh)
-    if trained is None:  # a process of a team that does not lead
+    trained = training.train(recipe, args.runs, args.fresh, parallel.step)
+    if trained is None:
         return Answer({}, "")
     data = {
         "run": str(trained.folder),

@@ -6,7 +6,8 @@
 
 A message takes `start + steps * hop + bytes on the link / (share * link rate)`: the alpha-beta model (Hockney
 1994) with the steps and bytes of the ring algorithm (Patarasuk and Yuan 2009; Thakur, Rabenseifner and Gropp
-2005). This file does not know congestion between jobs, nor how links are wired beyond one rate for a node.
+2005). Its constants are NCCL's, or those of a `Wire` that was measured. This file does not know congestion between
+jobs, nor how links are wired beyond one rate for a node.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import math
 import operator
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -90,27 +92,60 @@ def parse(text: str | None, devices: int | None = None) -> Split:
     return replace(one, data=devices // one.devices)
 
 
-def all_reduce(size: float, devices: int, device: Device) -> Spread:
+@dataclass(frozen=True, kw_only=True)
+class Wire:
+    """How long messages take between devices: seconds to begin and for each step, B/s that are reached, and how far
+    single messages are off, as multiples of the formula."""
+
+    start: float = START
+    hop: float = HOP
+    rate: float
+    around: tuple[float, float] = AROUND
+
+    def message(self, steps: int, sent: float) -> Spread:
+        """Seconds of so many steps, with so many bytes on each link in all."""
+        seconds = self.start + steps * self.hop + sent / self.rate
+        return Spread(seconds, self.around[0] * seconds, self.around[1] * seconds)
+
+
+def wire(device: Device, devices: int) -> Wire:
+    """NCCL's on the links of a device. Raises UserError where no rate is known."""
+    return Wire(rate=SHARE * rate(device, devices))
+
+
+def measured(all_reduces: Sequence[tuple[float, float]], devices: int) -> Wire:
+    """The wire that (bytes, seconds) of all-reduces were measured on; least squares of relative errors.
+
+    Steps are part of the beginning, as they do not change with the bytes.
+    """
+    sent_N, seconds_N = np.array(all_reduces, float).T
+    sent_N *= 2 * (devices - 1) / devices
+    design_N2 = np.stack([np.ones_like(sent_N), sent_N], axis=1) / seconds_N[:, None]
+    (start, slope), *_ = np.linalg.lstsq(design_N2, np.ones_like(sent_N))
+    start, slope = max(start, 0.0), max(slope, 1e-15)
+    off_N = seconds_N / np.maximum(start + slope * sent_N, 1e-12)
+    around = min(1.0, float(off_N.min())), max(1.0, float(off_N.max()))
+    return Wire(start=float(start), hop=0.0, rate=float(1 / slope), around=around)
+
+
+def all_reduce(size: float, devices: int, over: Device | Wire) -> Spread:
     """Seconds until all have the sum of `size` bytes: 2 (p - 1) steps, 2 (p - 1) / p of the bytes on each link.
 
     Within a node the suite of collectives tells them, where there is one.
     """
     steps, sent = 2 * (devices - 1), 2 * (devices - 1) / devices * size
-    slowest = rate(device, devices)
-    told = learned.rows("collective", _ring(steps, sent, devices, device), device) if devices <= NODE else None
+    if isinstance(over, Wire):
+        return over.message(steps, sent)
+    known = wire(over, devices)
+    told = learned.rows("collective", _ring(steps, sent, devices, over), over) if devices <= NODE else None
     if told is not None and not told.refused[0]:
         return Spread(float(told.value[0]), float(told.low[0]), float(told.high[0]))
-    return _message(steps, sent, slowest)
+    return known.message(steps, sent)
 
 
-def send(size: float, device: Device) -> Spread:
+def send(size: float, over: Device | Wire) -> Spread:
     """Seconds from one device to the next, as between two stages of a pipeline."""
-    return _message(1, size, rate(device, 2))
-
-
-def _message(steps: int, sent: float, slowest: float) -> Spread:
-    seconds = START + steps * HOP + sent / (SHARE * slowest)
-    return Spread(seconds, AROUND[0] * seconds, AROUND[1] * seconds)
+    return (over if isinstance(over, Wire) else wire(over, 2)).message(1, size)
 
 
 def _ring(steps: int, sent: float, devices: int, device: Device) -> Columns:
@@ -180,10 +215,10 @@ def _part(one: Operator, tensor: int, moved: float) -> Operator:
     )
 
 
-def reduced(workload: Workload, tensor: int, device: Device) -> Spread:
+def reduced(workload: Workload, tensor: int, over: Device | Wire) -> Spread:
     """Seconds of the all-reduces of one pass: the output of every second product (Shoeybi 2019)."""
     sizes = Counter([o.output_bytes for o in workload.operators if roofline.is_matrix(o)][1::2]) or Counter([1.0])
-    found = [all_reduce(size, tensor, device) * float(count) for size, count in sizes.items()]
+    found = [all_reduce(size, tensor, over) * float(count) for size, count in sizes.items()]
     return functools.reduce(operator.add, found)
 
 

@@ -52,15 +52,17 @@ def predict(work: Workload, device: Device, question: Question) -> list[Measurem
     return forecast.found
 
 
-def exchanged(step: Spread, parameters: float, replicas: int, device: Device) -> Spread:
-    """A step with the all-reduce of its gradients among replicas.
+def exchanged(
+    step: Spread, parameters: float, replicas: int, over: Device | scale.Wire, gradient: float = GRADIENT
+) -> Spread:
+    """A step with the all-reduce of its gradients, of so many bytes each, among replicas.
 
     At best it hides behind the backward pass, at worst not at all; most likely three quarters of it do, as
     buckets of gradients are sent while others are computed (Li 2020, PyTorch Distributed).
     """
     if replicas == 1:
         return step
-    wire = scale.all_reduce(GRADIENT * parameters, replicas, device)
+    wire = scale.all_reduce(gradient * parameters, replicas, over)
     low = max(step.low, wire.low)
     value = max(step.value, wire.value) + 0.25 * min(step.value, wire.value)
     return Spread(max(low, value), low, max(step.high + wire.high, value))

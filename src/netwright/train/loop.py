@@ -26,7 +26,7 @@ from netwright.core.run import Run, interrupted_later, progress
 from netwright.data.tasks import Task
 from netwright.train import checkpoint
 from netwright.train.alerts import Watch
-from netwright.train.memory import recompute
+from netwright.train.memory import own_bytes, peak_bytes, recompute, reset_peak
 from netwright.train.parallel import Team
 from netwright.train.step import Config, Training, choose_device, load_state
 
@@ -48,6 +48,12 @@ class Fitted:
     """Why it ended before `total_steps`, or None."""
     weights: dict[str, Tensor]
     """The weights to keep, whole and on the CPU, in the leading process."""
+    step_seconds: tuple[float, ...] = ()
+    """Mean time of a step between two reports of the loss, without evaluations and checkpoints; not of the first."""
+    held: tuple[int, ...] = ()
+    """Bytes of parameters in each process."""
+    peaks: tuple[int, ...] = ()
+    """Most memory of each process while it trained."""
 
 
 def fit(
@@ -77,21 +83,26 @@ def fit(
             if run:
                 run.rewind(training.step)
                 run.note(f"Resuming at step {training.step:,} of {training.total_steps:,}")
+        reset_peak(team.device)
         start = time.monotonic()
-        stopped = _train(training, run, last, stop_after)
+        stopped, seconds_each = _train(training, run, last, stop_after)
         training.enter(0)
         seconds = spent(last) if last else time.monotonic() - start
-        best = last.with_name("best.safetensors") if last else None
-        if config.keep == "best" and best is not None and best.is_file():
-            tensors, _ = checkpoint.read(best)
+        kept = last.with_name("best.safetensors") if last else None
+        if config.keep == "best" and kept is not None and kept.is_file():
+            tensors, _ = checkpoint.read(kept)
             kind = "average" if training.average else "model"
             checkpoint.restore_model(training.model, training.parts(tensors, kind), f"{kind}.")
         elif training.average:
             load_state(training.model, training.average)
         whole = training.weights().items()
         weights = {name.removeprefix("model."): x.detach().to("cpu").contiguous() for name, x in whole}
-    done, total = training.step, training.total_steps
-    return Fitted(done, total, seconds, training.best, training.best_step, stopped, weights)
+        peaks = tuple(team.everyone(peak_bytes(team.device)))
+        held = tuple(team.everyone(sum(map(own_bytes, training.model.parameters()))))
+    return Fitted(
+        training.step, training.total_steps, seconds, training.best, training.best_step, stopped, weights,
+        tuple(seconds_each), held, peaks,
+    )  # fmt: skip
 
 
 def begin(model: nn.Module, task: Task, config: Config, team: Team) -> Training:
@@ -103,7 +114,10 @@ def begin(model: nn.Module, task: Task, config: Config, team: Team) -> Training:
     return Multilevel(model, task, config, team)
 
 
-def _train(training: Training, run: Run | None, last: Path | None, stop_after: int | None) -> str | None:
+def _train(
+    training: Training, run: Run | None, last: Path | None, stop_after: int | None
+) -> tuple[str | None, list[float]]:
+    """Why it ended early, or None; and how long steps took."""
     config = training.config
     watch = Watch(config.alerts, run.note if run else lambda message: None, config.plateau)
     limit = stop_after or math.inf
@@ -111,8 +125,10 @@ def _train(training: Training, run: Run | None, last: Path | None, stop_after: i
     saves = _Saves(training, last, config.checkpoint_seconds)
     plot = _LivePlot(run)
     losses: list[Tensor] = []
+    times: list[float] = []
     bar: Any = progress("Training", training.total_steps, training.step, "steps") if run else contextlib.nullcontext()
     with bar as advance:
+        begin = time.perf_counter()
         while training.step < limit and not training.done:
             epoch = training.epoch
             losses.append(training.one_step())
@@ -121,12 +137,14 @@ def _train(training: Training, run: Run | None, last: Path | None, stop_after: i
             if training.step % training.steps_per_epoch % report_every and not ended and not over:
                 continue
             _report(training, run, watch, advance, losses)
+            times.append((time.perf_counter() - begin) / len(losses))
             losses = []
             stop = _end_of_epoch(training, run, last, watch, plot) if ended else None
             saves.save(at_once=ended or over)
             if stop:
-                return stop
-    return None
+                return stop, times[1:] or times
+            begin = time.perf_counter()
+    return None, times[1:] or times
 
 
 def _report(training: Training, run: Run | None, watch: Watch, advance: Any, losses: list[Tensor]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
 from netwright.core.error import UserError
@@ -81,6 +82,12 @@ def peak_bytes(device: torch.device) -> int:
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def own_bytes(tensor: torch.Tensor) -> int:
+    """Memory of a tensor, or of this process's part of a DTensor; on the meta device it takes none."""
+    local: torch.Tensor = tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return 0 if local.is_meta else local.numel() * local.element_size()
 
 
 def reset_peak(device: torch.device) -> None:

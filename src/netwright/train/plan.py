@@ -6,6 +6,7 @@ network; what earlier runs here took against their plans widens or narrows the i
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
 from collections.abc import Callable, Sequence
@@ -20,12 +21,13 @@ from torch import nn
 from netwright.core import artifact, stats
 from netwright.core.measurement import Measurement, exact
 from netwright.core.run import progress
+from netwright.core.workload import Workload
 from netwright.data.tasks import Task
 from netwright.models import facts
 from netwright.train.loop import begin, settings
 from netwright.train.memory import peak_bytes, recompute, reset_peak
 from netwright.train.parallel import Team
-from netwright.train.step import Config, Training, choose_device, part, predictor
+from netwright.train.step import Config, Training, choose_device, predictor
 
 PROBE_SECONDS = 3.0
 DRIFT = (0.85, 1.4)
@@ -38,16 +40,43 @@ WATTS_PER_CORE = (2.0, 8.0, 20.0)
 """Low, middle and high: an assumption, stated wherever it is used, for machines whose power cannot be read."""
 
 
-def plan(model: nn.Module, task: Task, config: Config, runs: Path | None = None) -> list[Measurement]:
+Scaled = Callable[[Measurement, Workload], Measurement]
+"""One process's step, and the inference of a micro-batch, to what a step takes on all processes of a team."""
+
+
+def plan(
+    model: nn.Module,
+    task: Task,
+    config: Config,
+    runs: Path | None = None,
+    team: Team | None = None,
+    scaled: Scaled | None = None,
+) -> list[Measurement]:
     """Parameters, FLOPs, memory, time and energy of `fit(model, task, config)`, as predictions.
 
-    Neither the model nor any random state is changed. Takes a few seconds.
+    Steps of the whole network are tried in this process, with its share of a batch; for a team `scaled` tells what they
+    take where its processes work together. Neither the model nor any random state is changed. Takes a few seconds.
     """
     workload = facts.trace(model, task.example(1))
     training = _steps(task, config) * config.batch * (1 + BACKWARD + (1 if config.checkpointing else 0))
     flops = workload.flops * (training + config.epochs * task.size("validation"))
-    seconds, memory = _probe(model, task, config)
+    counted = [
+        exact("parameters", workload.parameters, source="predicted"),
+        # elementwise work of the backward pass is counted like its products, which it is not
+        Measurement(quantity="flops", value=flops, low=0.9 * flops, high=1.1 * flops, n=1, source="predicted"),
+    ]
+    try:
+        tried, evaluation, memory = _probe(model, task, config, team)
+    except torch.OutOfMemoryError:  # a network that only several devices hold: nothing can be tried on one
+        return counted
+    step = None
+    if scaled and list(tried) == [0]:
+        step = scaled(_step(tried[0][1]), workload.at_batch(max(1, config.batch // config.accumulate)))
+        tried[0] = tried[0][0], stats.Interval(step.value, step.low, step.high, step.n)
+    seconds = _whole(tried, evaluation * config.epochs)
     low, high, known = drift(runs)
+    if step:
+        step = replace(step, low=min(step.value, step.low * low), high=max(step.value, step.high * high))
     about: dict[str, Any] = {"source": "predicted"}
     conditions = {"threads": config.threads or torch.get_num_threads(), "precision": config.precision}
     wanted = seconds.value * max(1.0, (low + high) / 2 if known else 1.0)
@@ -61,15 +90,14 @@ def plan(model: nn.Module, task: Task, config: Config, runs: Path | None = None)
         **about,
     )
     return [
-        exact("parameters", workload.parameters, **about),
-        # elementwise work of the backward pass is counted like its products, which it is not
-        Measurement(quantity="flops", value=flops, low=0.9 * flops, high=1.1 * flops, n=1, **about),
+        *counted,
         Measurement(
             quantity="training_memory", value=1.1 * memory, low=0.9 * memory, high=1.6 * memory, n=1,
             conditions={"basis": "peak of a few steps, and room for evaluation"}, **about,
         ),
         duration,
         _energy(duration, conditions),
+        *([step] if step else []),
     ]  # fmt: skip
 
 
@@ -109,31 +137,55 @@ def _steps(task: Task, config: Config) -> int:
     return config.epochs * (task.size("train") // config.batch)
 
 
-def _probe(model: nn.Module, task: Task, config: Config) -> tuple[stats.Interval, float]:
-    """Seconds of the whole training, and peak bytes, from real steps on a copy of the model."""
+Tried = dict[int, tuple[float, stats.Interval]]
+"""Level -> its number of steps, and the seconds of one."""
+
+
+def _probe(model: nn.Module, task: Task, config: Config, team: Team | None) -> tuple[Tried, float, float]:
+    """Steps on a copy of the model, of this process's share of a batch; seconds of an evaluation; peak bytes."""
     device = choose_device(config.device)
-    trial = replace(config, parallel="none", epochs=max(config.epochs, 1))
+    share = (team or Team("none", 0, 1, device)).share(torch.arange(config.batch))
+    batch = share.stop - share.start
+    trial = replace(config, parallel="none", batch=batch, epochs=max(config.epochs, 1))
     clone = copy.deepcopy(model)
     reset_peak(device)
     with settings(config):
         training = begin(clone, task, trial, Team("none", 0, 1, device))
-    steps = {level: count for level, count in training.tally().items() if count}
-    with settings(config), recompute(clone, config.checkpointing), progress("Planning", None) as advance:
+    steps = {level: count * batch / config.batch for level, count in training.tally().items() if count}
+    quiet: Any = contextlib.nullcontext(lambda: None)
+    shown = quiet if team and not team.leads else progress("Planning", None)
+    with settings(config), recompute(clone, config.checkpointing), shown as advance:
         levels = [_timed(training, level, PROBE_SECONDS / len(steps), advance) for level in steps]
         indices = torch.arange(min(500, task.size("validation")))
         training.enter(0)
-        batch = part(task.batch("validation", indices), slice(0, len(indices)))
+        inputs = {name: x.numpy() for name, x in task.batch("validation", indices).inputs.items()}
         predict = predictor(clone, device, training.autocast)
-        predict({name: x.numpy() for name, x in batch.inputs.items()})
+        predict(inputs)
         start = time.perf_counter()
-        predict({name: x.numpy() for name, x in batch.inputs.items()})
+        predict(inputs)
         evaluation = (time.perf_counter() - start) * task.size("validation") / len(indices)
-    found = list(zip(levels, steps.values(), strict=True))
+    tried = {level: (count, step) for (level, count), step in zip(steps.items(), levels, strict=True)}
+    return tried, evaluation, float(peak_bytes(device))
+
+
+def _whole(tried: Tried, evaluations: float) -> stats.Interval:
+    """Seconds of the whole training."""
     low, value, high = (
-        sum(count * getattr(step, end) for step, count in found) + evaluation * config.epochs
+        sum(count * getattr(step, end) for count, step in tried.values()) + evaluations
         for end in ("low", "value", "high")
     )
-    return stats.Interval(value, low, high, sum(step.n for step in levels)), float(peak_bytes(device))
+    return stats.Interval(value, low, high, sum(step.n for _, step in tried.values()))
+
+
+def _step(seconds: stats.Interval, **about: Any) -> Measurement:
+    return Measurement(
+        quantity="training_step", value=seconds.value, low=seconds.low, high=seconds.high, n=seconds.n, **about
+    )
+
+
+def measured_step(seconds: Sequence[float], **about: Any) -> Measurement:
+    """The median step of a finished training, with its bootstrap interval over the times between reports."""
+    return _step(stats.bootstrap(seconds, np.median), **about)
 
 
 def _timed(training: Training, level: int, seconds: float, advance: Callable[[], None]) -> stats.Interval:

@@ -7,9 +7,12 @@ trained.artifact, trained.measurements
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,7 @@ from netwright.models.load import save_model
 from netwright.train import alerts, loop
 from netwright.train.memory import peak_bytes
 from netwright.train.parallel import Team, join
-from netwright.train.plan import against, plan
+from netwright.train.plan import Scaled, against, measured_step, plan
 from netwright.train.step import Config, choose_device, fits, mix, predictor
 
 SECTIONS: dict[str, Section] = {"task": TASKS, "model": MODELS, "train": Config}
@@ -42,6 +45,8 @@ SEEN = 5000
 """Training examples that a network may be initialized from."""
 NO_EFFECT = ("mirrors", "alerts", "checkpoint_seconds", "memory_gb", "plateau")
 """Settings of [train] that do not change the result, and so are no part of a run's key."""
+Step = Callable[..., Measurement]
+"""`predict.parallel.step`, which stands above this floor."""
 
 
 @dataclass(frozen=True)
@@ -93,29 +98,52 @@ def network(recipe: Recipe, task: Task) -> nn.Module:
     return model
 
 
-def train(recipe: Recipe, runs: Path, fresh: bool = False) -> Trained | None:
+def train(recipe: Recipe, runs: Path, fresh: bool = False, step: Step | None = None) -> Trained | None:
     """Train what a recipe describes, or reuse the run that did, or go on with one that was killed.
 
-    Under torchrun all processes call this; only the leading one gets a result, the others None.
+    Under torchrun all processes call this; only the leading one gets a result, the others None. `step` predicts what a
+    step takes on them.
     """
     config: Config = recipe["train"]
     task, model = prepare(recipe)
     with join(config, choose_device(config.device)) as team:
         if not team.leads:
             if not team.agree(None):  # whether the leader found the run done
+                _planned(None, model, task, config, team, step)
                 loop.fit(model, task, config, team=team)
             return None
         with Run.start(runs, "train", _key(recipe, task), fresh) as run:
             done = team.agree(kept(run))
             if not done:
                 _write_recipe(run, recipe)
-                _train(recipe, task, model, run, team)
+                _train(recipe, task, model, run, team, step)
             return _finished(run, reused=done)
 
 
-def _train(recipe: Recipe, task: Task, model: nn.Module, run: Run, team: Team) -> None:
+def planned(recipe: Recipe, runs: Path, step: Step | None = None) -> list[Measurement] | None:
+    """What a training would take: on the processes that torchrun started, else on one. None where it does not lead."""
     config: Config = recipe["train"]
-    planned = _planned(run, model, task, config, run.folder.parent)
+    task, model = prepare(recipe)
+    if "RANK" not in os.environ:
+        return plan(model, task, config, runs)
+    with join(config, choose_device(config.device)) as team:
+        found = plan(model, task, config, runs, team, _scaled(team, config, step))
+        return found if team.leads else None
+
+
+def _scaled(team: Team, config: Config, step: Step | None) -> Scaled | None:
+    """`step` for this team, on what messages between its processes were just measured to take; all take part."""
+    if step is None or team.world == 1:
+        return None
+    messages = team.messages()
+    return partial(
+        step, kind=team.kind, processes=team.world, microbatches=config.accumulate, messages=messages
+    )  # fmt: skip
+
+
+def _train(recipe: Recipe, task: Task, model: nn.Module, run: Run, team: Team, step: Step | None) -> None:
+    config: Config = recipe["train"]
+    planned = _planned(run, model, task, config, team, step)
     _room(run, model)
     if config.mirrors:
         from netwright.core import mirror
@@ -146,13 +174,20 @@ def _train(recipe: Recipe, task: Task, model: nn.Module, run: Run, team: Team) -
         made_by={"verb": "train", "train": {k: v for k, v in plain(config).items() if k not in NO_EFFECT}},
     )
     about: dict[str, Any] = {"artifact": made.digest, "conditions": {"split": "test", "precision": "fp32"}}
+    conditions = {"last_process": elapsed, "device": str(device), "parallel": team.kind, "processes": team.world}
     actual = [
         seen.accuracy(**about),
         seen.loss(**about),
         exact("parameters", sum(p.numel() for p in model.parameters())),
-        exact("training_time", fitted.seconds, conditions={"last_process": elapsed, "device": str(device)}),
-        exact("training_memory", peak_bytes(device)),
+        exact("training_time", fitted.seconds, conditions=conditions),
+        exact(
+            "training_memory",
+            peak_bytes(device),
+            conditions={"parameters": list(fitted.held), "processes": list(fitted.peaks)},
+        ),
     ]
+    if fitted.step_seconds and config.multilevel.schedule == "single":  # else steps are of several networks
+        actual.append(measured_step(fitted.step_seconds, conditions={"parallel": team.kind, "processes": team.world}))
     if energy.joules is not None and not run.resumed:  # of a resumed run only a part was counted
         actual.append(exact("training_energy", energy.joules, conditions={"parts": energy.parts}))
     compared = against(planned, actual)
@@ -160,7 +195,7 @@ def _train(recipe: Recipe, task: Task, model: nn.Module, run: Run, team: Team) -
     run.finish(
         {
             "artifact": made.digest,
-            "fitted": plain(replace(fitted, weights={})),
+            "fitted": plain(replace(fitted, weights={}, step_seconds=())),
             "measurements": plain(actual),
             "plan": compared,
             "time_over_plan": ratio,
@@ -168,12 +203,20 @@ def _train(recipe: Recipe, task: Task, model: nn.Module, run: Run, team: Team) -
     )
 
 
-def _planned(run: Run, model: nn.Module, task: Task, config: Config, runs: Path) -> list[Measurement]:
-    """The plan that this run began with; a resumed run keeps its first one."""
-    path = run.folder / "plan.json"
-    if not path.is_file():
-        artifact.write_json(path, plan(model, task, config, runs))
-    return [Measurement(**row) for row in artifact.read_json(path)]
+def _planned(
+    run: Run | None, model: nn.Module, task: Task, config: Config, team: Team, step: Step | None
+) -> list[Measurement]:
+    """The plan that this run began with; a resumed run keeps its first one.
+
+    All processes of a team try steps at the same time, for they share memory and perhaps cores; the leader's are kept.
+    """
+    path = run.folder / "plan.json" if run else None
+    if team.agree(path is not None and not path.is_file()):
+        runs = run.folder.parent if run else None
+        found = plan(model, task, config, runs, team, _scaled(team, config, step))
+        if path:
+            artifact.write_json(path, found)
+    return [Measurement(**row) for row in artifact.read_json(path)] if path else []
 
 
 def _tested(model: nn.Module, task: Task) -> Evaluation:

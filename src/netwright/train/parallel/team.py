@@ -8,6 +8,8 @@ the way back, so that a checkpoint is the same file whoever wrote it. Does not k
 from __future__ import annotations
 
 import contextlib
+import statistics
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -29,6 +31,10 @@ Autocast = Callable[[], contextlib.AbstractContextManager[Any]]
 """The precision of a forward pass."""
 Named = Callable[[str], str]
 """The name of a tensor in a checkpoint to that of the parameter or buffer that it belongs to."""
+
+MESSAGES = (1 << 10, 1 << 14, 1 << 18, 1 << 22)
+"""Bytes of the all-reduces that a link is measured by."""
+WARM, REPEATS = 3, 15
 
 
 @dataclass
@@ -112,6 +118,20 @@ class Team:
         found = [value] * self.world
         if self.world > 1:
             dist.all_gather_object(found, value)
+        return found
+
+    def messages(self) -> list[tuple[float, float]]:
+        """Bytes and seconds of all-reduces among the processes, the median of some of each size; all take part."""
+        found = []
+        for size in MESSAGES if self.world > 1 else ():
+            numbers = torch.zeros(size // 4, device=self.device)
+            times = []
+            for _ in range(WARM + REPEATS):
+                begin = time.perf_counter()
+                dist.all_reduce(numbers)
+                numbers[:1].tolist()  # waits for the device
+                times.append(time.perf_counter() - begin)
+            found.append((float(size), statistics.median(times[WARM:])))
         return found
 
     def full(self, tensors: Mapping[str, Tensor], named: Named) -> dict[str, Tensor]:
