@@ -3,9 +3,9 @@
 import functools
 import json
 import os
-import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -93,7 +93,7 @@ CASES = [(kind, "transformer") for kind in ("ddp", "fsdp2", "tensor", "pipeline"
 CASES += [(kind, name) for kind in ("tensor", "pipeline") for name in ("mlp", "cnn")]
 
 
-@pytest.mark.parametrize(("kind", "name"), CASES, ids="-".join)
+@pytest.mark.parametrize(("kind", "name"), CASES, ids=["-".join(case) for case in CASES])
 def test_two_processes_give_the_curve_of_one(tmp_path, single, kind, name):
     one, two = single(name), run(tmp_path, kind, *LAUNCHER, text=RECIPES[name])
     found, wanted = curve(two), curve(one)
@@ -209,30 +209,58 @@ def test_what_was_stopped_goes_on_to_the_same_bits_and_each_holds_its_part(tmp_p
         assert max(first, second) < (0.51 if kind == "fsdp2" else 0.8) * report["whole"]
 
 
-REFUSALS = {
-    (
-        "tensor",
-        "model.width=15",
-        "model.heads=5",
-        "model.expand=1",
-    ): "train.parallel = 'tensor': this network cannot be divided among 2",
-    ("tensor", 'train.precision="fp16"'): "train.precision = 'fp16': fp32 or bf16 with train.parallel=tensor",
-    ("pipeline", "train.accumulate=1"): "train.accumulate = 1: at least the 2 stages",
-    ("pipeline", "train.accumulate=3"): "a divisor of train.batch=40. Next: train.accumulate=2",
-    ("ddp", "train.batch=41"): "train.batch = 41: a multiple of the 2 processes",
-    ("fsdp2", 'train.multilevel.schedule="v"'): "levels are copied whole: none or ddp. Next: train.parallel=ddp",
-}
+ARCHITECTURES = """
+import inspect, json, sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+sys.path.insert(0, sys.argv[1])
+from architectures import CASES
+
+from netwright.core.error import UserError
+from netwright.train.parallel.tensor import TensorParallel
+
+dist.init_process_group("gloo")
+report = {}
+for name, case in CASES.items():
+    torch.manual_seed(0)
+    model, example = case.build()
+    example = (example,) if isinstance(example, Tensor) else example
+    example = dict(zip(inspect.signature(model.forward).parameters, example))
+    size = sum(p.numel() for p in model.parameters())
+    try:
+        TensorParallel("tensor", dist.get_rank(), 2, torch.device("cpu")).wrap(model, example)
+        report[name] = sum(p.numel() for p in model.parameters()) / size
+    except UserError as refusal:
+        report[name] = str(refusal)
+if dist.get_rank() == 0:
+    Path(sys.argv[2]).write_text(json.dumps(report))
+dist.destroy_process_group()
+"""
 
 
-@pytest.mark.parametrize("asked", REFUSALS, ids=" ".join)
-def test_settings_that_cannot_be_divided_are_refused_in_every_process(tmp_path, asked):
+def test_networks_of_many_families_are_divided_and_compute_the_same(tmp_path):
+    script, found = tmp_path / "families.py", tmp_path / "found.json"
+    script.write_text(ARCHITECTURES)
+    launched(*LAUNCHER, str(script), str(Path(__file__).parents[1] / "unit" / "train" / "multilevel"), str(found))
+    report = json.loads(found.read_text())  # of a wrong one `wrap` says "it computes another"
+    whole = {name for name, share in report.items() if isinstance(share, str)}
+    assert whole == {"unet", "densenet", "lstm"}
+    assert all("it has no units" in report[name] for name in whole)
+    assert max(share for name, share in report.items() if name not in whole) < 0.85
+
+
+def test_what_cannot_be_divided_is_refused_in_every_process_before_anything_is_written(tmp_path):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(TEXTS)
-    kind, *overrides = asked
-    words = ["-m", "netwright", "train", str(recipe), f"train.parallel={kind}", *overrides, f"runs={tmp_path}/runs"]
-    done = launched(*LAUNCHER, *words, code=1)
-    assert REFUSALS[asked] in done.stderr
-    assert "Traceback" not in re.sub(r"Traceback[^\n]*\n(  .*\n)+torch\.distributed", "", done.stderr)
+    words = ["train", str(recipe), "train.parallel=tensor", "model.width=15", "model.heads=5", "model.expand=1"]
+    done = launched(*LAUNCHER, "-m", "netwright", *words, f"runs={tmp_path}/runs", code=1)
+    assert "train.parallel = 'tensor': this network cannot be divided among 2 processes" in done.stderr
+    assert "Next: train.parallel=fsdp2" in done.stderr
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_plan_on_two_processes_says_what_a_step_will_take(tmp_path):

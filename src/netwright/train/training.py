@@ -107,6 +107,7 @@ def train(recipe: Recipe, runs: Path, fresh: bool = False, step: Step | None = N
     config: Config = recipe["train"]
     task, model = prepare(recipe)
     with join(config, choose_device(config.device)) as team:
+        team.check_network(model, task.example(2))
         if not team.leads:
             if not team.agree(None):  # whether the leader found the run done
                 _planned(None, model, task, config, team, step)
@@ -127,6 +128,7 @@ def planned(recipe: Recipe, runs: Path, step: Step | None = None) -> list[Measur
     if "RANK" not in os.environ:
         return plan(model, task, config, runs)
     with join(config, choose_device(config.device)) as team:
+        team.check_network(model, task.example(2))
         found = plan(model, task, config, runs, team, _scaled(team, config, step))
         return found if team.leads else None
 

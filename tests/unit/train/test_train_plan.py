@@ -5,10 +5,11 @@ import json
 import pytest
 import torch
 
-from netwright.core.measurement import exact
+from netwright.core.measurement import Measurement, exact
 from netwright.data import synthetic
 from netwright.models import cnn
 from netwright.train import plan as planning
+from netwright.train.parallel.data import DataParallel
 from netwright.train.step import Config
 
 TASK = synthetic.open(synthetic.Config(examples=200))
@@ -66,3 +67,26 @@ def test_plan_against_actual_says_whether_the_interval_held():
             "unit": "1",
         }
     ]
+
+
+def test_what_fits_into_no_device_alone_is_counted_and_not_tried(model, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(planning, "_probe", full)
+    assert [m.quantity for m in planning.plan(model, TASK, Config(batch=50))] == ["parameters", "flops"]
+
+
+def test_a_team_plans_its_share_of_the_steps_and_what_they_take_together(model, monkeypatch):
+    monkeypatch.setattr(planning, "PROBE_SECONDS", 0.05)
+    team = DataParallel("ddp", 1, 2, torch.device("cpu"))
+    asked = []
+
+    def scaled(alone, work):
+        asked.append(work.batch)
+        return Measurement(quantity="training_step", value=2.0, low=1.0, high=3.0, n=alone.n, source="predicted")
+
+    planned = {m.quantity: m for m in planning.plan(model, TASK, Config(batch=50, threads=1), None, team, scaled)}
+    assert asked == [50]
+    assert (planned["training_step"].low, planned["training_step"].high) == (0.85, pytest.approx(4.2))
+    assert planned["training_time"].value == pytest.approx(3 * 4 * 2.0, rel=0.1)  # three epochs of four steps

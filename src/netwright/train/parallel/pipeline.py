@@ -53,10 +53,13 @@ class PipelineParallel(Team):
             raise UserError("train.accumulate", config.accumulate, least, f"train.accumulate={more}")
         self.recomputed = config.checkpointing
 
-    def wrap(self, model: nn.Module, example: Mapping[str, Tensor]) -> nn.Module:
+    def check_network(self, model: nn.Module, example: Mapping[str, Tensor]) -> None:
+        stages(model, example, self.world)
         if self.recomputed and not any(isinstance(module, nn.ModuleList) for module in model.modules()):
             allowed = "only blocks of a ModuleList are recomputed where train.parallel=pipeline"
             raise UserError("train.checkpointing", True, allowed, "train.checkpointing=false")
+
+    def wrap(self, model: nn.Module, example: Mapping[str, Tensor]) -> nn.Module:
         found = stages(model, example, self.world)
         names = [[name for name, _ in _tensors(stage)] for stage in found]
         self.owners = {name: 0 for name, _ in _tensors(model)}  # the first also has what no stage uses

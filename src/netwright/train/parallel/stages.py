@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -43,23 +44,27 @@ def stages(model: nn.Module, example: Mapping[str, Tensor], count: int) -> list[
     with _mode(model, True):
         graph = _traced(model, example)
     with _mode(model, False):
-        same = GraphModule(model, graph).code == GraphModule(model, _traced(model, example)).code
-    if not same:
+        other = _traced(model, example)
+    if _code(model, graph) != _code(model, other):
         raise _refused("it computes otherwise in training than in evaluation, outside of its blocks")
     free = _from_inputs(model, graph)
     places = _places(model, graph, example, free)
     if len(places) < count - 1:
         raise _refused(f"it has {len(places) + 1} blocks one after the other, and there are {count} processes")
     ends = _balanced(model, graph, example, places, count)
-    parts = [_stage(model, graph, free, *of) for of in zip((None, *ends), (*ends, None), strict=True)]
+    made = [_stage(graph, example, free, *of) for of in zip((None, *ends), (*ends, None), strict=True)]
+    parts = [GraphModule(model, part) for part in made]
     used = Counter(id(parameter) for part in parts for parameter in part.parameters())
     if max(used.values(), default=1) > 1:
         raise _refused("two stages would share a parameter")
     with _mode(model, False), torch.no_grad():
+        answer = model(**example)
+        if not isinstance(answer, Tensor):
+            raise _refused(f"it answers with a {type(answer).__name__}, not with one tensor")
         values: Any = ()
         for part in parts:
             values = part(*values, **example)
-        if not torch.allclose(values, model(**example), rtol=1e-3, atol=1e-5):
+        if not torch.allclose(values, answer, rtol=1e-3, atol=1e-5):
             raise _refused("its stages compute another answer")
     return parts
 
@@ -89,6 +94,11 @@ def _traced(model: nn.Module, example: Mapping[str, Tensor]) -> Graph:
     except Exception as trouble:  # torch.fx raises nearly every kind
         first = (str(trouble).strip().splitlines() or [""])[0]
         raise _refused(f"torch.fx cannot trace it ({type(trouble).__name__}: {first})") from None
+
+
+def _code(model: nn.Module, graph: Graph) -> str:
+    """What a graph computes; constants are numbered anew with each trace."""
+    return re.sub(r"_tensor_constant\d+", "constant", GraphModule(model, graph).code)
 
 
 def _from_inputs(model: nn.Module, graph: Graph) -> set[Node]:
@@ -129,7 +139,8 @@ def _places(model: nn.Module, graph: Graph, example: Mapping[str, Tensor], free:
             return value
 
     with _mode(model, False), torch.no_grad():
-        Watched(GraphModule(model, graph)).run(*_inputs(graph, example))
+        arguments = inspect.signature(model.forward).parameters.values()
+        Watched(GraphModule(model, graph)).run(*(example.get(one.name, one.default) for one in arguments))
     found = []
     for node in graph.find_nodes(op="call_module"):
         handed = _handed_on(graph, free, node)
@@ -137,10 +148,6 @@ def _places(model: nn.Module, graph: Graph, example: Mapping[str, Tensor], free:
         if has_parameters and handed and tensors.issuperset(handed):
             found.append(node)
     return found
-
-
-def _inputs(graph: Graph, example: Mapping[str, Tensor]) -> list[Tensor]:
-    return [example[str(node.target)] for node in graph.find_nodes(op="placeholder") if node.target in example]
 
 
 def _balanced(
@@ -167,7 +174,9 @@ def _balanced(
     return ends
 
 
-def _stage(model: nn.Module, graph: Graph, free: set[Node], first: Node | None, last: Node | None) -> GraphModule:
+def _stage(
+    graph: Graph, example: Mapping[str, Tensor], free: set[Node], first: Node | None, last: Node | None
+) -> Graph:
     """The nodes from `first` until `last`, None for either end of the graph."""
     taken = _handed_on(graph, free, first) if first is not None else []
     given = graph.output_node().all_input_nodes if last is None else _handed_on(graph, free, last)
@@ -177,10 +186,11 @@ def _stage(model: nn.Module, graph: Graph, free: set[Node], first: Node | None, 
             needed.update(node.all_input_nodes)
     made = Graph()
     copies = {node: made.placeholder(node.name) for node in taken}
-    copies |= {node: made.placeholder(str(node.target)) for node in graph.find_nodes(op="placeholder")}
+    given_by_name = [node for node in graph.find_nodes(op="placeholder") if node.target in example]
+    copies |= {node: made.placeholder(str(node.target)) for node in given_by_name}
     for node in graph.nodes:
         if node in needed and node not in copies:
             copies[node] = made.node_copy(node, copies.__getitem__)
     answer = map_arg(graph.output_node().args[0], copies.__getitem__) if last is None else tuple(map(copies.get, given))
     made.output(answer)
-    return GraphModule(model, made)
+    return made

@@ -62,6 +62,9 @@ class Team:
     def check(self, config: Config) -> None:
         """Raises UserError for settings that this kind cannot train with."""
 
+    def check_network(self, model: nn.Module, example: Mapping[str, Tensor]) -> None:
+        """Raises UserError for a network that this kind cannot divide; `example` as for `wrap`."""
+
     def share(self, indices_B: Tensor) -> slice:
         """This process's part of a global batch."""
         return slice(0, len(indices_B))

@@ -58,10 +58,11 @@ class TensorParallel(Team):
     def check(self, config: Config) -> None:
         one_scale(config)
 
+    def check_network(self, model: nn.Module, example: Mapping[str, Tensor]) -> None:
+        self._cuts(model, example)
+
     def wrap(self, model: nn.Module, example: Mapping[str, Tensor]) -> nn.Module:
-        found = cuts(model, example, self.world)
-        if not found.spaces:
-            raise self._refused("no units that one dense layer writes and another reads can be divided among them")
+        found = self._cuts(model, example)
         self.mesh = init_device_mesh(self.device.type, (self.world,))
         self.dims = {name: axis.dim for name, axis in found.axes.items()}
         self.placements = {
@@ -96,6 +97,12 @@ class TensorParallel(Team):
             return value
         value = value.to(self.device)
         return distribute_tensor(value, self.mesh, [self.placements[name]], src_data_rank=None).to_local()
+
+    def _cuts(self, model: nn.Module, example: Mapping[str, Tensor]) -> Cuts:
+        found = cuts(model, example, self.world)
+        if not found.spaces:
+            raise self._refused("it has no units, a multiple of that, which one dense layer writes and another reads")
+        return found
 
     def _placed(self, name: str, value: Tensor) -> Tensor:
         if name not in self.placements or value.shape != self.size[name]:
