@@ -144,6 +144,7 @@ import torch
 
 from netwright.core.run import Run
 from netwright.data import synthetic
+from netwright.data.tasks import Batch
 from netwright.models import mlp, transformer
 from netwright.train.loop import fit
 from netwright.train.parallel import Team, join
@@ -155,6 +156,17 @@ images = synthetic.open(synthetic.Config(examples=200))
 settings = {"epochs": 2, "batch": 40, "accumulate": 2, "threads": 1, "lr": 0.01, "clip": 0.5, "average": 0.9}
 config = Config(**settings, parallel=kind, checkpointing=True, precision="bf16")
 cpu = torch.device("cpu")
+padded = texts.batch
+
+
+def cut(split, indices_B, generator=None):  # as long as its longest text: batches differ in shape
+    batch = padded(split, indices_B, generator)
+    longest = int(batch.inputs["mask"].sum(1).max())
+    return Batch({name: x[:, :longest] for name, x in batch.inputs.items()}, batch.labels_B)
+
+
+texts.batch = cut
+assert len({cut("train", i).inputs["ids"].shape for i in texts.lengths("train").argsort().split(40)}) > 2
 
 
 def network(module, task, **sizes):
@@ -176,16 +188,18 @@ def trained(team, name, *stops):
 with join(config, cpu) as team:
     whole, pieces = trained(team, "whole", None), trained(team, "pieces", 4, 7, None)
     if kind == "tensor":  # draws the masks of one process, in divided layers too
-        free = {**settings, "epochs": 1}
-        model = network(mlp, images, width=32, dropout=0.3)
-        dropped = fit(model, images, Config(**free, parallel=kind), team=team).weights
+        again = mlp, images, {"width": 32, "dropout": 0.3}
+    else:
+        again = transformer, texts, {"width": 16, "dropout": 0.0}
+    module, task, sizes = again
+    shorter = {**settings, "epochs": 1}
+    together = fit(network(module, task, **sizes), task, Config(**shorter, parallel=kind), team=team).weights
     if team.leads:
         same = {n for n in whole.weights if torch.equal(whole.weights[n], pieces.weights[n])}
         report = {"same": len(same), "of": len(whole.weights), "held": whole.held, "steps": [whole.step, pieces.step]}
         report["whole"] = sum(p.numel() for p in network(transformer, texts, width=16).parameters()) * 4
-        if kind == "tensor":
-            alone = fit(network(mlp, images, width=32, dropout=0.3), images, Config(**free)).weights
-            report["masks"] = all(torch.allclose(alone[n], dropped[n], atol=1e-5) for n in alone)
+        alone = fit(network(module, task, **sizes), task, Config(**shorter)).weights
+        report["off"] = max(float((alone[n] - together[n]).abs().max()) for n in alone if "qkv.bias" not in n)
         (folder / "report.json").write_text(json.dumps(report))
 """
 
@@ -198,7 +212,7 @@ def test_what_was_stopped_goes_on_to_the_same_bits_and_each_holds_its_part(tmp_p
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["steps"] == [10, 10]
     assert report["same"] == report["of"]
-    assert report.get("masks", True)
+    assert report["off"] < 1e-3
     first, second = report["held"]
     if kind == "tensor":
         # of each of two blocks 16 * 16 * (3 + 1 + 2 + 2) weights and the biases of qkv and up are divided

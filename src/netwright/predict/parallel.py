@@ -18,9 +18,10 @@ from netwright.predict.roofline import main_dtype
 from netwright.predict.spread import Spread
 from netwright.predict.training import exchanged
 
-SHARDED = 1.5
+GATHERED, SCATTERED = 1.0, 0.5
 """Bytes that fully sharded replicas exchange over those of an all-reduce: parameters gathered for the forward and for
-the backward pass, gradients scattered, half of it each (Rajbhandari et al. 2020, arXiv:1910.02054, section 7.2)."""
+the backward pass of each micro-batch, gradients scattered once a step (Rajbhandari et al. 2020, arXiv:1910.02054,
+section 7.2)."""
 LEVEL = 0.9
 """Of the measured messages' bounds; nobody has tested it on whole trainings."""
 
@@ -43,8 +44,10 @@ def step(
     seconds = Spread(alone.value, alone.low, alone.high)
     width = BYTES[main_dtype(work)]
     if kind in ("ddp", "fsdp2"):
-        bytes_each = width * (SHARDED if kind == "fsdp2" else 1.0)
-        seconds = exchanged(seconds, work.parameters, processes, wire, bytes_each)
+        sharded = GATHERED * microbatches + SCATTERED
+        seconds = exchanged(
+            seconds, work.parameters, processes, wire, width * (sharded if kind == "fsdp2" else 1.0)
+        )  # fmt: skip
     elif kind == "tensor":
         # what is summed forward is summed backward, too
         seconds = seconds / float(processes) + scale.reduced(work, processes, wire) * (2.0 * microbatches)
