@@ -40,7 +40,8 @@ class Config:
     batch: Annotated[int, Range(1, 1_000_000)] = 128
     """Examples a step, over all processes and micro-batches; the rest of an epoch is left out."""
     accumulate: Annotated[int, Range(1, 100_000)] = 1
-    """Micro-batches a step: less memory, the same gradient up to rounding (batch normalization aside)."""
+    """Micro-batches a step: less memory, the same gradient up to rounding (batch normalization aside). A pipeline needs
+    as many as it has stages."""
     optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
     lr: Annotated[float, Range(0, 1000)] = 1e-3
     momentum: Annotated[float, Range(0, 0.9999)] = 0.9
@@ -74,6 +75,8 @@ class Config:
     threads: Annotated[int, Range(0, 4096)] = 0
     """CPU threads; 0 takes all that this process may use."""
     parallel: Parallel = "none"
+    """What the processes that torchrun starts divide: the batch (ddp), the batch and the weights (fsdp2), layers
+    (tensor), the list of layers (pipeline); the last three for models that do not fit into one device."""
     memory_gb: Annotated[float, Range(0, 1e6)] = 0.0
     """Budget of the batch-size finder; 0 takes 80 % of what is free."""
     checkpoint_seconds: Annotated[float, Range(0, 1e6)] = 5.0

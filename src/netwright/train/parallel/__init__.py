@@ -2,7 +2,7 @@
 
     torchrun --nproc-per-node 2 -m netwright train recipes/mnist.toml train.parallel=ddp
 
-`ddp` and `fsdp2` divide the batch, `fsdp2` the weights too; `tensor` divides layers, and `pipeline` the list of layers.
+`ddp` and `fsdp2` divide the batch, `fsdp2` the weights too; `tensor` divides layers, `pipeline` the list of layers.
 gloo on CPU, NCCL on CUDA. Does not know the loop.
 """
 

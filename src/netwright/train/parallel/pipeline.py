@@ -98,7 +98,7 @@ class PipelineParallel(Team):
         return [x.detach() for x in losses] or [torch.zeros((), device=self.device)]
 
     def clip(self, parameters: Iterable[nn.Parameter], most: float) -> None:
-        clip_divided(parameters, lambda p: True, most)
+        clip_divided(parameters, lambda p: True, most, self.device)
 
     def mean(self, value: Tensor) -> Tensor:
         """The last stage's: the others know none and hand in zeros."""
@@ -110,7 +110,7 @@ class PipelineParallel(Team):
         lists = self.everyone([(name, x.shape, x.dtype) for name, x in own.items()])
         if not self.leads:
             for x in own.values():
-                dist.send(x.contiguous(), dst=0)
+                dist.send(x.to(self.device).contiguous(), dst=0)
             return {}
         found = {name: x.to("cpu") for name, x in own.items()}
         for rank in range(1, self.world):

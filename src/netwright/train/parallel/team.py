@@ -160,10 +160,12 @@ def one_scale(config: Config) -> None:
         )
 
 
-def clip_divided(parameters: Iterable[nn.Parameter], divided: Callable[[nn.Parameter], bool], most: float) -> None:
+def clip_divided(
+    parameters: Iterable[nn.Parameter], divided: Callable[[nn.Parameter], bool], most: float, device: torch.device
+) -> None:
     """Clip by the norm of the whole gradient, where each process holds its own part of the `divided` ones."""
     given = [p for p in parameters if p.grad is not None]
-    square = torch.zeros((), device=given[0].device) if given else torch.zeros(())
+    square = torch.zeros((), device=device)
     parts = [p.grad for p in given if divided(p)]
     whole = [p.grad for p in given if not divided(p)]
     if parts:

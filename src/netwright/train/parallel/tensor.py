@@ -87,7 +87,7 @@ class TensorParallel(Team):
         return model
 
     def clip(self, parameters: Iterable[nn.Parameter], most: float) -> None:
-        clip_divided(parameters, lambda p: id(p) in self.divided, most)
+        clip_divided(parameters, lambda p: id(p) in self.divided, most, self.device)
 
     def full(self, tensors: Mapping[str, Tensor], named: Named) -> dict[str, Tensor]:
         return gathered({flat: self._placed(named(flat), x) for flat, x in tensors.items()}, self.leads)
