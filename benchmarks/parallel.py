@@ -74,9 +74,8 @@ def row(kind: str, rounds: list[dict[str, Any]], alone: float) -> str:
     """A line of the table."""
     steps = [one["found"]["training_step"]["value"] for one in rounds]
     step = stats.bootstrap(steps, np.median)
-    memory = rounds[0]["found"]["training_memory"]["conditions"]
-    held = sorted(set(memory["parameters"]))
-    peaks = [max(one["found"]["training_memory"]["conditions"]["processes"]) for one in rounds]
+    held = sorted(set(rounds[0]["found"]["training_memory"]["conditions"]["parameters"]))
+    peaks = zip(*(one["found"]["training_memory"]["conditions"]["processes"] for one in rounds), strict=True)
     plans = [one["plan"] for one in rounds if one["plan"]]
     predicted = ratio = ""
     if plans:
@@ -90,7 +89,8 @@ def row(kind: str, rounds: list[dict[str, Any]], alone: float) -> str:
         ratio = f"{each.value:.2f} [{each.low:.2f}–{each.high:.2f}]"
     measured = f"{readable(step.value, 's')} [{span(step.low, step.high, 's')}]"
     sizes = " and ".join(readable(one, "B") for one in held)
-    cells = (kind, measured, predicted, ratio, f"{alone / step.value:.2f}", sizes, readable(median(peaks), "B"))
+    memory = " and ".join(readable(median(each), "B") for each in peaks)
+    cells = (kind, measured, predicted, ratio, f"{alone / step.value:.2f}", sizes, memory)
     return f"| {' | '.join(cells)} |"
 
 
@@ -121,7 +121,7 @@ def main() -> None:
         "measured / predicted",
         "faster",
         "parameters a process",
-        "peak memory",
+        "peak memory of each",
     )
     print(f"| {' | '.join(head)} |")
     print("|---|---|---|---|---|---|---|")
