@@ -77,7 +77,9 @@ class Roadmap:
             f"int8 sensitive={MIXED}": f"the {MIXED} layers that hurt most stay in floating point",
         }
         self.finish = next((way for way, why in ways.items() if self.try_one(way, why)), "")
-        if not self.finish and self.try_one("qat to=int8", "rounding lost too much; the network learns to live with it"):
+        if not self.finish and self.try_one(
+            "qat to=int8", "rounding lost too much; the network learns to live with it"
+        ):
             self.prefix = "qat to=int8"
 
     def prune(self) -> None:
