@@ -1,5 +1,6 @@
 """What many tests share: a PostgreSQL schema of one's own, a browser. With CI=true their absence fails."""
 
+import importlib.util
 import os
 import shutil
 import uuid
@@ -24,6 +25,13 @@ def absent(what: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(f"CI=true, and {what}")
     pytest.skip(what)
+
+
+@pytest.fixture
+def neural_compressor() -> None:
+    """Intel Neural Compressor, which is in the extra dev."""
+    if importlib.util.find_spec("neural_compressor") is None:
+        absent("no neural-compressor-pt: pip install 'netwright[neural-compressor]'")
 
 
 @pytest.fixture

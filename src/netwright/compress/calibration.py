@@ -56,6 +56,11 @@ class Examples:
             advance()  # before: nobody asks for what comes after the last
             yield {name: x.numpy() for name, x in self.task.batch("train", index[None]).inputs.items()}
 
+    def batches(self, size: int) -> Iterator[Mapping[str, Any]]:
+        """The same as tensors, `size` at a time."""
+        for indices in self.indices().split(size):
+            yield self.task.batch("train", indices).inputs
+
     def indices(self) -> Any:
         """Which training examples, as a tensor."""
         import torch

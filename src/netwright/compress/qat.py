@@ -65,8 +65,7 @@ def apply(artifact: Artifact, task: Task, config: Config, folder: Path, run: Run
         bits = quantize.BITS[config.to]
         quantized.quantize(model, quantize.grids(model, *bits, config.group, config.keep))
         advance(1, "weights")
-        indices = Examples(task, config.seed, config.samples).indices().split(32)
-        quantized.calibrate(model, (task.batch("train", at).inputs for at in indices))
+        quantized.calibrate(model, Examples(task, config.seed, config.samples).batches(32))
         advance(1, "inputs")
     if config.statistics == "kept":
         keep_statistics(model)

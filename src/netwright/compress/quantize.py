@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from netwright import export
 from netwright.compress import calibration, retrain
 from netwright.compress.calibration import Examples, Trial
-from netwright.compress.engines import CALIBRATED, ENGINES
+from netwright.compress.engines import CALIBRATED, ENGINES, TRACED
 from netwright.compress.engines.nncf import names
 from netwright.core import table, workload
 from netwright.core.artifact import Artifact, describe
@@ -46,7 +46,7 @@ class Config:
     name: Literal["quantize"] = "quantize"
     to: To = "int8"
     """int8: weights and activations; int8-dynamic: activations by what each call sees; -weights: these alone."""
-    engine: Literal["auto", "nncf", "onnxruntime", "half", "netwright"] = "auto"
+    engine: Literal["auto", "nncf", "onnxruntime", "half", "neural-compressor", "netwright"] = "auto"
     format: Literal["openvino", "onnx"] = "openvino"
     """What a torch artifact is exported to first; an exported one keeps its format."""
     samples: Annotated[int, Range(0, 100_000)] = 0
@@ -79,9 +79,14 @@ def apply(
     if artifact.format == "torch":
         beside = folder.with_name(f"{folder.name}-fp32")
         parent = export.write(artifact, config.format, task, beside, n=config.examples, threads=threads)
-        return apply(parent, task, config, folder, run, threads=threads)
+        return _file(parent, artifact, task, config, folder, threads)
+    return _file(artifact, artifact, task, config, folder, threads)
+
+
+def _file(artifact: Artifact, network: Artifact, task: Task, config: Config, folder: Path, threads: int) -> Artifact:
+    """A quantized file beside one in fp32; `network` is what that was exported of, where it is known."""
     name = engine(config, artifact.format)
-    graph, trials = _made(artifact, task, config, name, threads)
+    graph, trials = _made(artifact, network, task, config, name, threads)
     module = _format(artifact.format)
 
     def fill(draft: Path) -> None:
@@ -118,6 +123,11 @@ def check_source(artifact: Artifact, config: Config) -> None:
             "artifact", artifact.name, "quantize takes an fp32 artifact of format torch, openvino or onnx",
             "netwright export ARTIFACT --format openvino",
         )  # fmt: skip
+    if config.engine in TRACED and artifact.format != "torch":
+        raise UserError(
+            "compress.engine", config.engine, f"it quantizes networks of torch, and {artifact.name} is a file",
+            "give the one it was made from: its digest stands under parents in artifact.json",
+        )  # fmt: skip
     format = config.format if artifact.format == "torch" else artifact.format
     package = table.resolve(ENGINES, engine(config, format), "compress.engine").PACKAGE
     if package:
@@ -135,6 +145,11 @@ def resolved(artifact: Artifact, task: Task, config: Config) -> Config:
     rows = sensitivity.measured(open_model(artifact), task, BITS[config.to], config.group, seed=config.seed)
     worst = [row.layer for row in rows if row.layer not in config.keep][: config.sensitive]
     return replace(config, keep=(*config.keep, *worst), sensitive=0)
+
+
+def of_network(config: Any) -> bool:
+    """Whether a step begins with the network itself, and not with a file that was exported of it."""
+    return getattr(config, "engine", "") in TRACED
 
 
 def bits(config: Any) -> tuple[int, int]:
@@ -174,25 +189,34 @@ def work(before: workload.Workload, to: str) -> workload.Workload:
     return before.with_weights(kind.removesuffix("-weights"))
 
 
-def _made(artifact: Artifact, task: Task, config: Config, name: str, threads: int) -> tuple[Any, list[Trial]]:
+def _made(
+    artifact: Artifact, network: Artifact, task: Task, config: Config, name: str, threads: int
+) -> tuple[Any, list[Trial]]:
     """The quantized graph, and what was tried until the calibration was steady."""
     module, format = table.resolve(ENGINES, name, "compress.engine"), _format(artifact.format)
     keep = tuple(_nodes(format.load(artifact), config.keep)) if config.keep else ()
+
+    def quantized(examples: Examples | None) -> Any:
+        if name not in TRACED:
+            return module.quantized(format.load(artifact), config, examples, keep)
+        from netwright.export.trace import trace, traced
+
+        rounding = module.quantized(trace(network), config, examples, config.keep)
+        return format.converted(traced(rounding, network), network)
+
     title = f"quantizing to {config.to}"
     if config.to not in CALIBRATED:
         with progress(title, 1) as advance:
-            graph = module.quantized(format.load(artifact), config, None, keep)
+            graph = quantized(None)
             advance()
         return graph, []
     if config.samples:
         with progress(title, min(config.samples, task.size("train"))) as advance:
-            examples = Examples(task, config.seed, config.samples, advance)
-            return module.quantized(format.load(artifact), config, examples, keep), []
+            return quantized(Examples(task, config.seed, config.samples, advance)), []
     with progress(title, 2 * calibration.MOST) as advance, tempfile.TemporaryDirectory() as folder:
 
         def make(count: int) -> tuple[Any, calibration.Answer]:
-            examples = Examples(task, config.seed, count, advance)
-            graph = module.quantized(format.load(artifact), config, examples, keep)
+            graph = quantized(Examples(task, config.seed, count, advance))
             return graph, _runner(graph, artifact, Path(folder), threads)
 
         return calibration.settle(make, export.open(artifact, threads), task)
@@ -229,8 +253,7 @@ def _on_grids(artifact: Artifact, task: Task, config: Config, folder: Path) -> A
         quantized.quantize(model, grids(model, *BITS[config.to], config.group, config.keep))
         advance(1, "weights")
         count = config.samples or 2 * calibration.FEWEST
-        indices = Examples(task, config.seed, count).indices().split(32)
-        quantized.calibrate(model, (task.batch("train", at).inputs for at in indices))
+        quantized.calibrate(model, Examples(task, config.seed, count).batches(32))
         advance(1, "inputs")
     before = workload.read(artifact.folder)
     section = {**artifact.model, quantized.KEY: quantized.stated(model)}

@@ -21,6 +21,7 @@ Table = Mapping[str, str]
 _EXTRA_OF = {  # the top-level package that is missing -> the extra that brings it
     "openvino": "openvino",
     "nncf": "openvino",
+    "neural_compressor": "neural-compressor",
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",

@@ -22,6 +22,8 @@ from netwright.core.table import extra
 from netwright.export.executed import bounded, check_inputs, most, ordered, refused
 
 if TYPE_CHECKING:
+    import torch
+
     from netwright.data.tasks import Task
 
 FILE = "model.onnx"
@@ -40,21 +42,27 @@ _INT8 |= {"DynamicQuantizeMatMul"}
 def write(artifact: Artifact, task: Task, draft: Path) -> None:
     """Trace a torch artifact and write it as ONNX, batch and open dimensions by name."""
     extra("onnx", "the format onnx")
+    from netwright.export.trace import trace
+
+    save(converted(trace(artifact), artifact), artifact, draft)
+
+
+def converted(program: torch.export.ExportedProgram, artifact: Artifact) -> Any:
+    """The ModelProto of a traced network; weights that it rounds to a grid are stored as integers."""
     extra("onnxscript", "the format onnx")
     import torch
 
-    from netwright.export.trace import layers, quiet, trace
+    from netwright.export.trace import layers, quiet
 
-    program = trace(artifact)
     opset = OPSET_4 if export.stored(artifact).startswith("int4") else OPSET
     with quiet():
         exported = torch.onnx.export(program, (), dynamo=True, opset_version=opset, external_data=False, verbose=False)
     assert exported is not None
     model = exported.model_proto  # made anew whenever it is asked for
-    if "quantized" in artifact.model:
+    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         fold(model)
     name_layers(model, [name for name, _ in layers(program)])
-    save(model, artifact, draft)
+    return model
 
 
 def fold(model: Any) -> None:

@@ -20,6 +20,8 @@ from netwright.core.table import extra
 from netwright.export.executed import bounded, check_inputs, most, ordered, refused
 
 if TYPE_CHECKING:
+    import torch
+
     from netwright.data.tasks import Task
 
 FILE, WEIGHTS = "model.xml", "model.bin"
@@ -36,10 +38,17 @@ _NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int
 
 def write(artifact: Artifact, task: Task, draft: Path) -> None:
     """Trace a torch artifact and convert it; constants stay in fp32."""
-    openvino = extra("openvino", "the format openvino")
-    from netwright.export.trace import layers, quiet, trace
+    extra("openvino", "the format openvino")
+    from netwright.export.trace import trace
 
-    program = trace(artifact)
+    save(converted(trace(artifact), artifact), artifact, draft)
+
+
+def converted(program: torch.export.ExportedProgram, artifact: Artifact) -> Any:
+    """The Model of a traced network."""
+    openvino = extra("openvino", "the format openvino")
+    from netwright.export.trace import layers, quiet
+
     with quiet():
         _no_telemetry()
         model = openvino.convert_model(program)
@@ -47,7 +56,7 @@ def write(artifact: Artifact, task: Task, draft: Path) -> None:
     for port, name in zip(model.inputs, program.graph_signature.user_inputs, strict=True):
         port.set_names({name})
     model.outputs[0].set_names({"logits"})
-    save(model, artifact, draft)
+    return model
 
 
 def save(model: Any, artifact: Artifact, draft: Path) -> None:

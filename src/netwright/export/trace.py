@@ -26,7 +26,6 @@ LENGTH = 8
 """What an open dimension is traced at; the trace holds for every other length too."""
 MATRIX = ("linear", "conv1d", "conv2d", "conv3d")
 """Operators that multiply by a weight, as torch.export calls them."""
-_LOUD = ("", "torch.onnx", "torch.export", "torch._export", "onnxscript", "onnx_ir", "nncf", "openvino")
 
 
 def blank(inputs: Mapping[str, Input], batch: int) -> dict[str, NDArray[np.generic]]:
@@ -40,9 +39,15 @@ def trace(artifact: Artifact) -> torch.export.ExportedProgram:
 
     Raises UserError for a network that cannot be written as one graph.
     """
-    model, inputs = load.open_model(artifact).requires_grad_(False), load.inputs_of(artifact)
+    model = load.open_model(artifact).requires_grad_(False)
     for layer in quantized.on_grid(model).values():
         layer.fix()
+    return traced(model, artifact)
+
+
+def traced(model: torch.nn.Module, artifact: Artifact) -> torch.export.ExportedProgram:
+    """The graph of a network that takes the inputs of an artifact."""
+    inputs = load.inputs_of(artifact)
     example = {name: torch.from_numpy(x) for name, x in blank(inputs, 2).items()}
     open_dimensions = {name: _open(x) for name, x in inputs.items()}
     try:
@@ -77,17 +82,14 @@ def layers(program: torch.export.ExportedProgram) -> list[tuple[str, NDArray[np.
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Silence converters: their warnings concern their authors, and their progress is shown by ours."""
-    loggers = [logging.getLogger(name) for name in _LOUD]
-    levels = [logger.level for logger in loggers]
+    before = logging.root.manager.disable
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
+        logging.disable(logging.WARNING)  # and not a level of their loggers: some set it when they are imported
         try:
             yield
         finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+            logging.disable(before)
 
 
 def _open(stated: Input) -> dict[int, object]:

@@ -83,7 +83,7 @@ def carried_out(runs: Path, source: Artifact, steps: Sequence[Any], fresh: bool 
     for step in steps:
         if not chain.makes_torch(step) and at.format == "torch":
             step = quantize.resolved(at, open_task(at), step)  # noqa: PLW2901 - what is sensitive is asked of the network
-            at = exported(runs, at, step.format)
+            at = at if quantize.of_network(step) else exported(runs, at, step.format)
         at = compressed(runs, at, step, fresh)
     return at
 
