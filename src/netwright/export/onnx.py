@@ -111,11 +111,18 @@ def _rounded(node: Any, x: Any, scale: Any, zero: Any = None) -> Any:
     return levels.clip(ends.min, ends.max).astype(zero.dtype)
 
 
+def _kind(node: Any) -> Any:
+    """What a Cast turns into."""
+    to = next(a.i for a in node.attribute if a.name == "to")
+    return extra("onnx", "the format onnx").helper.tensor_dtype_to_np_dtype(to)
+
+
 _FOLDED: Mapping[str, Callable[..., Any]] = {
     "QuantizeLinear": _rounded,
     "Clip": lambda node, x, low=None, high=None: np.clip(x, low, high),
     "Reshape": lambda node, x, shape: x.reshape([old or x.shape[at] for at, old in enumerate(shape)]),
     "Identity": lambda node, x: x,
+    "Cast": lambda node, x: x.astype(_kind(node)),
 }
 """Operators on constants that are carried out when a file is written."""
 
