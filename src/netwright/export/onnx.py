@@ -52,6 +52,7 @@ def converted(program: torch.export.ExportedProgram, artifact: Artifact) -> Any:
     extra("onnxscript", "the format onnx")
     import torch
 
+    from netwright.export.absorb import absorb
     from netwright.export.trace import layers, quiet
 
     opset = OPSET_4 if export.stored(artifact).startswith("int4") else OPSET
@@ -61,6 +62,7 @@ def converted(program: torch.export.ExportedProgram, artifact: Artifact) -> Any:
     model = exported.model_proto  # made anew whenever it is asked for
     if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         fold(model)
+        absorb(model)
     name_layers(model, [name for name, _ in layers(program)])
     return model
 
