@@ -258,6 +258,7 @@ def predict(candidates: Sequence[Candidate], devices: Sequence[Device], config: 
 
 
 def measured(chosen: Sequence[Chosen], recipe: Recipe, task: Task, runs: Path) -> list[Candidate]:
+    """Accuracy on the test split, and speed, memory and size in one interleaved session."""
     config: bench.Config = recipe["bench"]
     threads = config.threads or detect.usable_threads()
     answers = [stages.evaluated(runs, one.artifact, task, threads) for one in chosen]
