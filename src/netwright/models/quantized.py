@@ -108,12 +108,18 @@ class Quantized(nn.Module):
             about = (*self.frozen, 0, self.grid.levels, torch.uint8)
             answer: Tensor = _ON_GRID.dequantize_per_tensor(_ON_GRID.quantize_per_tensor(x, *about), *about)
             return answer
-        rounded: Tensor = _Rounded.apply(x.float(), self.input_step, self.input_zero, self.grid.levels)  # type: ignore[no-untyped-call]
-        return rounded
+        if not torch.is_grad_enabled():  # a plain operator, which TorchScript can trace
+            return _rounded(x.float(), self.input_step, self.input_zero, self.grid.levels)
+        learned: Tensor = _Rounded.apply(x.float(), self.input_step, self.input_zero, self.grid.levels)  # type: ignore[no-untyped-call]
+        return learned
 
     def fix(self) -> None:
         """Take step and zero point of inputs as numbers, as an exported graph has them."""
         self.frozen = (float(self.input_step.detach().clamp(min=LEAST)), int(self.input_zero))
+
+
+def _rounded(x: Tensor, step: Tensor, zero: Tensor, levels: int) -> Tensor:
+    return torch.fake_quantize_per_tensor_affine(x, step.clamp(min=LEAST).view(()), zero, 0, levels)
 
 
 class _Rounded(torch.autograd.Function):
@@ -123,7 +129,7 @@ class _Rounded(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, step: Tensor, zero: Tensor, levels: int) -> Tensor:
         ctx.save_for_backward(x, step, zero)
         ctx.levels = levels
-        return torch.fake_quantize_per_tensor_affine(x, step.clamp(min=LEAST).view(()), zero, 0, levels)
+        return _rounded(x, step, zero, levels)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:

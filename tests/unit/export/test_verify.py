@@ -119,7 +119,13 @@ def test_what_a_parent_carries_goes_with_its_child(tiny, tmp_path):
         tmp_path / "rich", fill, **{**about, "processor": {"files": {"vocabulary": "words/vocabulary.json"}}}
     )
     made = export.write(rich, "torch", task, tmp_path / "made", n=10)
-    assert set(made.files) == {"weights.safetensors", "workload.json", "words/vocabulary.json", "certificate.json"}
+    assert set(made.files) == {
+        "weights.safetensors",
+        "workload.json",
+        "words/vocabulary.json",
+        "certificate.json",
+        "card.md",
+    }
     assert made.processor == rich.processor
 
 
