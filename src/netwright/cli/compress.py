@@ -17,8 +17,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("artifact", type=Path, help="an artifact's folder, or the run that made it")
     parser.add_argument(
         "--method", default="int8", metavar="STEPS",
-        help='quantize, qat, prune, distill, each with its settings, separated by ">"; short names: int8 (default), '
-        "int8-dynamic, int8-weights, int4, int4-weights, bf16, fp16",
+        help='equalize, quantize, qat, prune, distill, each with its settings, separated by ">"; short names: int8 '
+        "(default), int8-dynamic, int8-weights, int4, int4-weights, bf16, fp16",
     )  # fmt: skip
     parser.add_argument("--format", metavar="NAME", help="onnx or openvino, for what is quantized as a file (openvino)")
     parser.add_argument("--sensitivity", action="store_true", help="only measure which layers hurt most on the grid")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from netwright.compress import METHODS, chain, distill, prune, qat, quantize
+from netwright.compress import METHODS, chain, distill, equalize, prune, qat, quantize
 from netwright.core import artifact, table, workload
 from netwright.core.error import UserError
 from netwright.core.map import Where
@@ -86,6 +86,7 @@ class Config:
 
 SECTIONS: dict[str, Section] = {
     **training.SECTIONS,
+    "equalize": equalize.Config,
     "quantize": quantize.Config,
     "qat": qat.Config,
     "prune": prune.Config,
