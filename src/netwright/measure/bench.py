@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 PROCESSES = 3
 """Fresh processes a candidate for its peak memory."""
-RECORDS = ("workload.json", "certificate.json")
+RECORDS = ("workload.json", "certificate.json", "card.md")
 """Files of an artifact that no deployment carries."""
 Inputs = Mapping[str, NDArray[Any]]
 
