@@ -6,9 +6,9 @@ A unit goes with everything that makes it and everything that reads it, so that 
 network, and any runtime is faster with it. Which tensors those are stands in the coupling that multilevel training
 derives from torch.export (`train.multilevel.coupling`). Units are judged by the norm of their weights, each tensor's
 relative to its mean (Li et al. 2017, arXiv:1608.08710; over coupled layers Fang et al. 2023, arXiv:2301.12900), and
-every space loses the same share. Whole layers go by `pattern="layers"`, those first without which the loss on
-validation examples rises least; single weights by "weights" and "2:4" (`compress.sparse`). This file does not know the
-network.
+every space loses the same share, as nearly as sizes that runtimes like allow. Whole layers go by `pattern="layers"`,
+those first without which the loss on validation examples rises least; single weights by "weights" and "2:4"
+(`compress.sparse`). This file does not know the network.
 
 Shape legend: N units of a space.
 """
@@ -16,7 +16,7 @@ Shape legend: N units of a space.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -208,34 +208,66 @@ def pruned(model: nn.Module, task: Task, config: Config) -> nn.Module:
         raise UserError("compress.kinds", list(config.kinds), f"this network has {found}", "compress.kinds=[]")
     full = facts.trace(model, task.example(1)).flops
     scores = importance(model, spaces)
+
+    def smaller(sizes: Mapping[str, int]) -> tuple[nn.Module, float]:
+        keep = {s.name: chosen(scores[s.name], s, sizes[s.name]) for s in spaces if s.name in sizes}
+        small = part(model, coupling, keep, example)
+        return small, facts.trace(small, task.example(1)).flops / full
+
     least = 1.0
     large = tuple(s for s in spaces if not s.uniform and s.size >= 4 * MULTIPLE)
     narrow = tuple(s for s in spaces if not s.uniform)
     for some in filter(None, dict.fromkeys((large, narrow, tuple(spaces)))):
-        low, high, best = 0, SHARES - 1, None
+        low, high, best, sizes = 0, SHARES - 1, None, {}
         while low <= high:  # for the largest share of units whose network has no more work than is wanted
             share = (low + high + 1) // 2
-            keep = {s.name: chosen(scores[s.name], s, kept(s, share / SHARES)) for s in some}
-            small = part(model, coupling, keep, example)
-            work = facts.trace(small, task.example(1)).flops / full
+            tried = {s.name: kept(s, share / SHARES) for s in some}
+            small, work = smaller(tried)
             least = min(least, work)
             if work <= config.keep:
-                best, low = small, share + 1
+                best, sizes, low = small, tried, share + 1
             else:
                 high = share - 1
         if best is not None:
-            return best
+            return filled(best, sizes, some, scores, smaller, config.keep)
     enough = math.ceil(100 * least) / 100
     raise UserError(
         "compress.keep", config.keep, f"at least {enough:g}: the rest is in what stays", f"compress.keep={enough:g}"
     )
 
 
+def filled(
+    small: nn.Module, sizes: Mapping[str, int], spaces: Sequence[Space], scores: Mapping[str, Tensor],
+    smaller: Callable[[Mapping[str, int]], tuple[nn.Module, float]], most: float,
+) -> nn.Module:  # fmt: skip
+    """Equal shares rounded to steps leave work over: spaces get a step back, the one that lost most first."""
+    sizes, open_ = dict(sizes), {s.name: s for s in spaces if not s.uniform}
+
+    def lost(name: str) -> float:
+        best_N = scores[name].sort(descending=True).values
+        return float(best_N[sizes[name] :].sum() / best_N.sum())
+
+    while open_:
+        name = max(open_, key=lost)
+        size = sizes[name] + step(open_[name])
+        if size <= open_[name].size:
+            more, work = smaller({**sizes, name: size})
+            if work <= most:
+                small, sizes[name] = more, size
+                continue
+        del open_[name]  # what does not fit now does not fit later
+    return small
+
+
+def step(space: Space) -> int:
+    """What sizes of a space are multiples of: its groups, and `MULTIPLE` where it is large."""
+    return math.lcm(MULTIPLE if space.size >= 4 * MULTIPLE and space.kind != "head" else 1, space.groups)
+
+
 def kept(space: Space, share: float) -> int:
-    """How many units of a space stay: at least one a group, and multiples of `MULTIPLE` where it is large."""
-    step = MULTIPLE if space.size >= 4 * MULTIPLE and space.kind != "head" else 1
-    step = math.lcm(step, space.groups)
-    size = max(step, round(space.size * share / step) * step)
+    """How many units of a space stay: at least one a step."""
+    step_ = step(space)
+    size = max(step_, round(space.size * share / step_) * step_)
     if space.uniform:  # what a normalization runs over can only be halved and halved again here
         while space.size % size:
             size += 1

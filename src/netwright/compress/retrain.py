@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from netwright.core import artifact as artifacts
-from netwright.core import recipe, workload
+from netwright.core import recipe
 from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
 from netwright.core.recipe import Range
@@ -80,16 +80,11 @@ def saved(
     made_by: Mapping[str, Any],
 ) -> Artifact:
     """An artifact of format "torch" made from another: the network, its work, and the parent's processor."""
-    from netwright.models.load import save_model
-
-    def fill(draft: Path) -> None:
-        save_model(model, draft)
-        workload.write(work, draft)
-        task.write_processor(draft)
+    from netwright.models.load import save
 
     return artifacts.create(
         folder,
-        fill,
+        lambda draft: save(model, task, work, draft),
         format="torch",
         precision="fp32",
         task=artifact.task,

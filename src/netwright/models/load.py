@@ -20,9 +20,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from netwright.core import recipe, table
+from netwright.core import recipe, table, workload
 from netwright.core.artifact import Artifact, replace_file
 from netwright.core.error import UserError
+from netwright.core.workload import Workload
 from netwright.data import TASKS, tasks
 from netwright.data.tasks import Input, Task
 from netwright.models import MODELS, quantized, resized
@@ -83,6 +84,13 @@ def save_model(model: nn.Module, folder: Path) -> Path:
     path = folder / WEIGHTS
     replace_file(path, lambda draft: save_file(tensors, draft))
     return path
+
+
+def save(model: nn.Module, task: Task, work: Workload, folder: Path) -> None:
+    """Write what an artifact of format "torch" consists of: the weights, the work, the task's processor."""
+    save_model(model, folder)
+    workload.write(work, folder)
+    task.write_processor(folder)
 
 
 def inputs_of(artifact: Artifact) -> dict[str, Input]:

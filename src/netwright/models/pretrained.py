@@ -15,13 +15,12 @@ from typing import Any
 from torch import nn
 
 from netwright.core import artifact as artifacts
-from netwright.core import workload
 from netwright.core.artifact import Artifact
 from netwright.core.error import UserError, did_you_mean
 from netwright.core.recipe import plain
 from netwright.data import photographs, sources
 from netwright.models import facts, resnet50
-from netwright.models.load import save_model
+from netwright.models.load import save
 
 
 @dataclass(frozen=True)
@@ -56,14 +55,9 @@ def make(name: str, folder: Path) -> Artifact:
     model: nn.Module = about.network.build(about.config, task.inputs, len(task.classes)).eval()
     about.network.imported(model, sources.fetch(source))
 
-    def fill(draft: Path) -> None:
-        save_model(model, draft)
-        workload.write(facts.trace(model, task.example(1)), draft)
-        task.write_processor(draft)
-
     return artifacts.create(
         folder,
-        fill,
+        lambda draft: save(model, task, facts.trace(model, task.example(1)), draft),
         format="torch",
         precision="fp32",
         task={**plain(about.settings), "classes": list(task.classes), "digest": task.digest},

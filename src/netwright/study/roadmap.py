@@ -15,10 +15,6 @@ from netwright.measure import bench
 from netwright.study import verdict
 from netwright.study.trials import NAMES, Chosen, Trials, label
 
-COST = {"prune": 0.9, "distill": 1.2, "qat": 3.3}
-"""Time of an epoch over that of the first training. Seen on CIFAR-10's ResNet-9 of width 32 in CPU time of one core,
-where an epoch took 52 s: pruned to half of the work 44 s, on the grid with a teacher 169 s. A teacher's forward pass is
-taken for a third of an epoch. What the last training took corrects the next guess."""
 MIXED = 2
 """Layers that stay in floating point where all of them in INT8 lose too much."""
 DEEPER = 0.5
@@ -144,18 +140,11 @@ class Roadmap:
         return bool(held)
 
     def expected(self, text: str) -> float:
-        """Seconds that a chain's training will take, by what the first one took; none for what is made already."""
-        trained = self.trials.trained
-        took = next(m.value for m in trained.measurements if m.quantity == "training_time")
-        epochs = float(trained.artifact.made_by["train"]["epochs"])
-        total, last = 0.0, epochs
+        """Seconds that a chain's training will take, by what the last one took; none for what is made already."""
         steps = self.trials.steps(text)
-        for at, step in enumerate(steps):
-            if step.name in COST:
-                last = step.epochs or max(1, round(last / 3))
-                if not self.known(chain.written(steps[: at + 1])):
-                    total += last * took / epochs * COST[step.name]
-        return total * self.slower
+        trainings = self.trials.trainings(text).items()
+        new = [one.seconds for at, one in trainings if not self.known(chain.written(steps[: at + 1]))]
+        return sum(new) * self.slower
 
     def known(self, text: str) -> bool:
         return any(other.startswith(text) for other in map(self._written, self.tried))

@@ -24,7 +24,6 @@ from netwright.hardware import detect
 from netwright.measure import bench
 from netwright.predict import roofline
 from netwright.study import guided
-from netwright.study.roadmap import COST
 from netwright.study.trials import Chosen, Trials, label
 
 ROUND = 0.5
@@ -53,14 +52,14 @@ def search(trials: Trials) -> list[Chosen]:
 def halve(trials: Trials) -> list[str]:
     """Chains that make networks, each with the epochs it won; those that need no training come as they are."""
     space = list(dict.fromkeys(["", *trials.config.networks]))
-    free = [text for text in space if not trained(trials, text)]
-    alive = [text for text in space if trained(trials, text)]
-    whole = max((epochs(trials, text) for text in alive), default=1)
+    free = [text for text in space if not trials.trainings(text)]
+    alive = [text for text in space if trials.trainings(text)]
+    whole = max((one.epochs for text in alive for one in trials.trainings(text).values()), default=1)
     rounds = max(1, min(math.floor(math.log2(whole)) + 1, math.ceil(math.log2(max(1, len(alive)))) or 1))
     for turn in range(rounds):
         share = 2 ** (turn - rounds + 1)
         tried = [with_epochs(trials, text, share) for text in alive]
-        cost = sum(seconds(trials, text) for text in tried)
+        cost = sum(one.seconds for text in tried for one in trials.trainings(text).values())
         if cost > trials.left:
             left = readable(max(0.0, trials.left), "s")
             trials.decide("Stop halving", f"a round takes about {readable(cost, 's')}, and {left} are left")
@@ -132,37 +131,13 @@ def latency(trials: Trials, made: Sequence[Artifact], which: tuple[int, int]) ->
     return trials.quick([made[at]], [threads])[0].value
 
 
-def trained(trials: Trials, text: str) -> bool:
-    """Whether a chain has a step that trains."""
-    return any(step.name in COST for step in trials.steps(text))
-
-
-def epochs(trials: Trials, text: str) -> int:
-    """Epochs of a chain's longest training."""
-    whole = int(trials.trained.artifact.made_by["train"]["epochs"])
-    return max(step.epochs or max(1, round(whole / 3)) for step in trials.steps(text) if step.name in COST)
-
-
 def with_epochs(trials: Trials, text: str, share: float) -> str:
     """The same chain with a share of the epochs of its trainings, at least one."""
-    whole = int(trials.trained.artifact.made_by["train"]["epochs"])
-    parts = []
-    for part, step in zip(text.split(chain.BETWEEN), trials.steps(text), strict=True):
-        if step.name in COST and share < 1:
-            count = max(1, round(share * (step.epochs or max(1, round(whole / 3)))))
-            own = [word for word in part.split() if not word.startswith("epochs=")]
-            parts.append(" ".join([*own, f"epochs={count}"]))
-        else:
-            parts.append(part.strip())
+    parts = [part.strip() for part in text.split(chain.BETWEEN)]
+    for at, training in trials.trainings(text).items() if share < 1 else ():
+        own = [word for word in parts[at].split() if not word.startswith("epochs=")]
+        parts[at] = " ".join([*own, f"epochs={max(1, round(share * training.epochs))}"])
     return f" {chain.BETWEEN} ".join(parts)
-
-
-def seconds(trials: Trials, text: str) -> float:
-    """About how long a chain's trainings take."""
-    took = next(m.value for m in trials.trained.measurements if m.quantity == "training_time")
-    whole = float(trials.trained.artifact.made_by["train"]["epochs"])
-    steps = [step for step in trials.steps(text) if step.name in COST]
-    return sum((step.epochs or max(1, round(whole / 3))) * took / whole * COST[step.name] for step in steps)
 
 
 def bits(made: Artifact) -> float:

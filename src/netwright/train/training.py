@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from netwright.core import artifact, table, workload
+from netwright.core import artifact, table
 from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
 from netwright.core.measurement import Measurement, exact
@@ -32,7 +32,7 @@ from netwright.data.tasks import Arrays, Evaluation, Task, open_task
 from netwright.hardware.detect import check_threads
 from netwright.hardware.power import Energy
 from netwright.models import MODELS, FromData, facts
-from netwright.models.load import save_model
+from netwright.models.load import save
 from netwright.train import alerts, loop
 from netwright.train.memory import peak_bytes
 from netwright.train.parallel import Team, join
@@ -166,7 +166,7 @@ def _train(recipe: Recipe, task: Task, model: nn.Module, run: Run, team: Team, s
     seen = _tested(model, task)
     made = artifact.create(
         run.folder / "artifact",
-        lambda draft: _fill(draft, model, task),
+        lambda draft: save(model, task, facts.trace(model, task.example(1)), draft),
         format="torch",
         precision="fp32",
         task={**plain(recipe["task"]), "classes": list(task.classes), "digest": task.digest},
@@ -232,12 +232,6 @@ def _tested(model: nn.Module, task: Task) -> Evaluation:
             return logits_BK
 
         return task.evaluate(counted, "test")
-
-
-def _fill(draft: Path, model: nn.Module, task: Task) -> None:
-    save_model(model, draft)
-    workload.write(facts.trace(model, task.example(1)), draft)
-    task.write_processor(draft)
 
 
 def _room(run: Run, model: nn.Module) -> None:

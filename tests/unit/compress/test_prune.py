@@ -75,6 +75,20 @@ def test_the_work_that_is_left_is_no_more_than_was_asked_for(module, task, setti
     assert all(torch.equal(before[name], x) for name, x in model.state_dict().items()), "the source is as it was"
 
 
+def test_no_step_more_would_fit():
+    model = network(mlp, IMAGES, width=256, depth=3)
+    coupling = trace(model, IMAGES.example(2))
+    small = prune.pruned(model, IMAGES, prune.Config(keep=0.5))
+    full = facts.trace(model, IMAGES.example(1)).flops
+    sizes = {s.name: one.size for s, one in zip(coupling.free, trace(small, IMAGES.example(2)).free, strict=True)}
+    assert all(size % prune.MULTIPLE == 0 for size in sizes.values())
+    for space in coupling.free:
+        more = {**sizes, space.name: sizes[space.name] + prune.MULTIPLE}
+        keep = {s.name: torch.arange(s.size) < more[s.name] for s in coupling.free}
+        larger = part(model, coupling, keep, IMAGES.example(2))
+        assert facts.trace(larger, IMAGES.example(1)).flops / full > 0.5
+
+
 def test_the_weakest_units_go():
     model = network(mlp, IMAGES, width=40, depth=1)
     with torch.no_grad():

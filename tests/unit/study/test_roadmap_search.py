@@ -7,7 +7,7 @@ import pytest
 from netwright.compress import chain
 from netwright.core import recipe
 from netwright.measure import memory
-from netwright.study import roadmap, search, stages
+from netwright.study import search, stages, trials
 from netwright.study.study import SECTIONS, check, study
 
 TINY = """
@@ -137,7 +137,7 @@ def test_jobs_that_share_a_network_wait_for_it():
 
 def test_every_method_that_trains_has_a_cost():
     trained = {name for name in chain.METHODS if name not in ("equalize", "quantize")}
-    assert roadmap.COST.keys() == trained
+    assert trials.COST.keys() == trained
 
 
 @pytest.mark.parametrize(("strategy", "format"), [("roadmap", "program"), ("search", "onnx"), ("search", "program")])
