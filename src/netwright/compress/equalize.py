@@ -194,6 +194,6 @@ def rounded(
     from netwright.models import quantized
 
     on_grid = copy.deepcopy(model)
-    quantized.quantize(on_grid, grids(on_grid, *BITS["int8"], group=64))
+    quantized.quantize(on_grid, grids(on_grid, *BITS["int8"], group=64, example=held[0]))
     quantized.calibrate(on_grid, seen)
     return calibration.distance(answers(on_grid, held), want)

@@ -63,7 +63,7 @@ def apply(artifact: Artifact, task: Task, config: Config, folder: Path, run: Run
     model = open_model(artifact)
     with progress("putting layers on grids", 2, unit="steps") as advance:
         bits = quantize.BITS[config.to]
-        quantized.quantize(model, quantize.grids(model, *bits, config.group, config.keep))
+        quantized.quantize(model, quantize.grids(model, *bits, config.group, config.keep, task.example(2)))
         advance(1, "weights")
         quantized.calibrate(model, Examples(task, config.seed, config.samples).batches(32))
         advance(1, "inputs")

@@ -250,7 +250,7 @@ def _on_grids(artifact: Artifact, task: Task, config: Config, folder: Path) -> A
 
     model = open_model(artifact)
     with progress("putting layers on grids", 2, unit="steps") as advance:
-        quantized.quantize(model, grids(model, *BITS[config.to], config.group, config.keep))
+        quantized.quantize(model, grids(model, *BITS[config.to], config.group, config.keep, task.example(2)))
         advance(1, "weights")
         count = config.samples or 2 * calibration.FEWEST
         quantized.calibrate(model, Examples(task, config.seed, count).batches(32))
@@ -261,10 +261,13 @@ def _on_grids(artifact: Artifact, task: Task, config: Config, folder: Path) -> A
     return retrain.saved(model, artifact, task, folder, work(before, config.to), section, made_by)
 
 
-def grids(model: Any, weights: int, inputs: int, group: int, keep: tuple[str, ...] = ()) -> dict[str, dict[str, int]]:
+def grids(
+    model: Any, weights: int, inputs: int, group: int, keep: tuple[str, ...] = (), example: Mapping[str, Any] = {}
+) -> dict[str, dict[str, int]]:
     """A grid for each layer of a network; layers to keep have none, or 8 bits where others have fewer.
 
-    8 bits have embeddings and layers of few inputs, too.
+    8 bits have embeddings and layers of few inputs, too. With an example, what a sum reads beside layers is rounded for
+    both where it is made: runtimes then add integers, and nothing is kept twice.
     """
     from torch import nn
 
@@ -282,4 +285,7 @@ def grids(model: Any, weights: int, inputs: int, group: int, keep: tuple[str, ..
             "inputs": 0 if isinstance(layer, nn.Embedding) else inputs,
             "group": group if grouped else 0,
         }
+    for name, readers in quantized.summed(model, example).items() if inputs and example else ():
+        if all(layer in found for layer in readers):
+            found |= {layer: {**found[layer], "inputs": 0} for layer in readers} | {name: {"outputs": inputs}}
     return found

@@ -40,8 +40,8 @@ def trace(artifact: Artifact) -> torch.export.ExportedProgram:
     Raises UserError for a network that cannot be written as one graph.
     """
     model = load.open_model(artifact).requires_grad_(False)
-    for layer in quantized.on_grid(model).values():
-        layer.fix()
+    for rounding in quantized.roundings(model).values():
+        rounding.fix()
     return traced(model, artifact)
 
 

@@ -1,28 +1,30 @@
 """Networks whose layers compute on a grid: weights, and inputs where asked, rounded to few levels.
 
-    quantize(model, {"head": {"weights": 4, "inputs": 8, "group": 0}})
+    quantize(model, {"head": {"weights": 4, "inputs": 8, "group": 0}, "stages.0": {"outputs": 8}})
     calibrate(model, batches)
     model_section["quantized"] = stated(model)
 
 Weights lie on a symmetric grid with a step a channel, or a step for every `group` of inputs of it; inputs on an
-affine grid with one step a tensor. Training goes on through the rounding as if it were not there (straight-through,
-Bengio et al. 2013, arXiv:1308.3432), and learns the steps of both (LSQ, Esser et al. 2020, arXiv:1902.08153).
-torch.export sees quantize and dequantize operators, of which runtimes make integer arithmetic. Master weights stay
-in fp32. Does not know why a layer is on a grid, or which should be.
+affine grid with one step a tensor. What a module answers can be rounded instead of what layers read: then everything
+reads integers, sums too (`summed` finds where). Training goes on through the rounding as if it were not there
+(straight-through, Bengio et al. 2013, arXiv:1308.3432), and learns the steps (LSQ, Esser et al. 2020,
+arXiv:1902.08153). torch.export sees quantize and dequantize operators, of which runtimes make integer arithmetic.
+Master weights stay in fp32. Does not know why a layer is on a grid, or which should be.
 
 Shape legend: O output channels, I all weights of one of them, G groups, N values of an input.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.ao.quantization.fx import _decomposed  # noqa: F401 - registers the operators of `_ON_GRID`
+from torch.overrides import TorchFunctionMode
 
 from netwright.core import recipe
 from netwright.core.error import UserError
@@ -34,6 +36,8 @@ CLIPS = tuple(1 - 0.025 * at for at in range(31))
 """Shares of the largest weight at which the squared error of a grid is looked at."""
 LEAST = 1e-12
 """Of the steps of inputs."""
+ROUNDS = "rounds_outputs"
+"""What the grid of a module's answer is called in it."""
 _ON_GRID = torch.ops.quantized_decomposed
 
 
@@ -52,30 +56,60 @@ class Grid:
         """Levels of weights are -largest .. largest."""
         return (1 << (self.weights - 1)) - 1
 
-    @property
-    def levels(self) -> int:
-        """Levels of inputs are 0 .. levels."""
-        return (1 << self.inputs) - 1
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """Bits of what a module answers."""
+
+    outputs: Annotated[int, Range(2, 8)] = 8
+
+
+class Rounding(nn.Module):
+    """Values on an affine grid: `step` (1, 1, 1), the level `zero` () of 0."""
+
+    zero: Tensor
+
+    def __init__(self, bits: int, device: torch.device) -> None:
+        super().__init__()
+        self.levels = (1 << bits) - 1
+        """Levels are 0 .. levels."""
+        self.step = nn.Parameter(torch.ones(1, 1, 1, device=device) / self.levels)  # learned at the rate of matrices
+        self.register_buffer("zero", torch.zeros((), dtype=torch.int32, device=device))
+        self.watching: Callable[[Tensor], None] | None = None
+        """Told of every value while the range is found."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.watching is not None:
+            self.watching(x)
+            return x
+        if torch.compiler.is_exporting():
+            about = (*self.frozen, 0, self.levels, torch.uint8)
+            answer: Tensor = _ON_GRID.dequantize_per_tensor(_ON_GRID.quantize_per_tensor(x, *about), *about)
+            return answer
+        if not torch.is_grad_enabled():  # a plain operator, which TorchScript can trace
+            return _rounded(x.float(), self.step, self.zero, self.levels)
+        learned: Tensor = _Rounded.apply(x.float(), self.step, self.zero, self.levels)  # type: ignore[no-untyped-call]
+        return learned
+
+    def fix(self) -> None:
+        """Take step and zero point as numbers, as an exported graph has them."""
+        self.frozen = (float(self.step.detach().clamp(min=LEAST)), int(self.zero))
 
 
 class Quantized(nn.Module):
-    """What a layer on a grid has beside its own: `weight_step` (O, G, 1), `input_step` (1, 1, 1), `input_zero` ()."""
+    """What a layer on a grid has beside its own: `weight_step` (O, G, 1), and `inputs` where they are rounded."""
 
     grid: Grid
     weight: nn.Parameter
     weight_step: nn.Parameter
-    input_step: nn.Parameter
-    input_zero: Tensor
-    watching: Callable[[Tensor], None] | None
-    """Told of every input while the range is found."""
+    inputs: Rounding
 
     def put(self, grid: Grid) -> None:
         """Lay weights on their grid; inputs get theirs by `calibrate`."""
-        self.grid, self.watching = grid, None
+        self.grid = grid
         self.weight_step = nn.Parameter(_steps(self._rows(), grid))
-        one = torch.ones(1, 1, 1, device=self.weight.device)  # three axes: learned at the rate of matrices
-        self.input_step = nn.Parameter(one / max(grid.levels, 1), requires_grad=grid.inputs > 0)
-        self.register_buffer("input_zero", torch.zeros((), dtype=torch.int32, device=self.weight.device))
+        if grid.inputs:
+            self.inputs = Rounding(grid.inputs, self.weight.device)
 
     def _rows(self) -> Tensor:
         """(O, G, weights of a group)."""
@@ -99,23 +133,7 @@ class Quantized(nn.Module):
 
     def rounded_input(self, x: Tensor) -> Tensor:
         """The input on its grid."""
-        if self.watching is not None:
-            self.watching(x)
-            return x
-        if not self.grid.inputs:
-            return x
-        if torch.compiler.is_exporting():
-            about = (*self.frozen, 0, self.grid.levels, torch.uint8)
-            answer: Tensor = _ON_GRID.dequantize_per_tensor(_ON_GRID.quantize_per_tensor(x, *about), *about)
-            return answer
-        if not torch.is_grad_enabled():  # a plain operator, which TorchScript can trace
-            return _rounded(x.float(), self.input_step, self.input_zero, self.grid.levels)
-        learned: Tensor = _Rounded.apply(x.float(), self.input_step, self.input_zero, self.grid.levels)  # type: ignore[no-untyped-call]
-        return learned
-
-    def fix(self) -> None:
-        """Take step and zero point of inputs as numbers, as an exported graph has them."""
-        self.frozen = (float(self.input_step.detach().clamp(min=LEAST)), int(self.input_zero))
+        return self.inputs(x) if self.grid.inputs else x
 
 
 def _rounded(x: Tensor, step: Tensor, zero: Tensor, levels: int) -> Tensor:
@@ -186,9 +204,14 @@ def quantize(model: nn.Module, stated: Any) -> None:
     """
     if not isinstance(stated, Mapping):
         raise _refused("no table of layers")
-    known = layers(model)
+    known, every = layers(model), dict(model.named_modules())
     for name, values in stated.items():
-        if name not in known or not isinstance(values, Mapping):
+        if name not in every or not isinstance(values, Mapping):
+            raise _refused(f"layer {name}")
+        if "outputs" in values:
+            _round_outputs(every[name], recipe.build(Outputs, values, f"model.{KEY}.{name}").outputs)
+            continue
+        if name not in known:
             raise _refused(f"layer {name}")
         grid = recipe.build(Grid, values, f"model.{KEY}.{name}")
         layer = known[name]
@@ -198,14 +221,85 @@ def quantize(model: nn.Module, stated: Any) -> None:
         layer.put(grid)  # type: ignore[operator]
 
 
+def _round_outputs(module: nn.Module, bits: int) -> None:
+    if ROUNDS in dict(module.named_children()):
+        raise _refused("outputs that are on a grid already")
+    device = next((x.device for x in module.parameters()), torch.get_default_device())
+    module.add_module(ROUNDS, Rounding(bits, device))
+    module.register_forward_hook(lambda module, inputs, answer: getattr(module, ROUNDS)(answer))
+
+
 def stated(model: nn.Module) -> dict[str, Any]:
-    """Which layers are on which grid: plain data for a manifest."""
-    return {name: recipe.plain(layer.grid) for name, layer in on_grid(model).items()}
+    """What is on which grid: plain data for a manifest."""
+    found: dict[str, Any] = {name: recipe.plain(layer.grid) for name, layer in on_grid(model).items()}
+    for name, rounding in roundings(model).items():
+        owner, _, leaf = name.rpartition(".")
+        if leaf == ROUNDS:
+            found[owner] = {"outputs": rounding.levels.bit_length()}
+    return found
+
+
+def roundings(model: nn.Module) -> dict[str, Rounding]:
+    """The grids of inputs and outputs, by name."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, Rounding)}
+
+
+@torch.no_grad()
+def summed(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Modules whose answer is read by a sum and by layers that can be on a grid -> those layers.
+
+    Rounded for the layers alone, it would be kept in floating point beside, for the sum.
+    """
+    made: dict[int, tuple[str, Tensor]] = {}
+    """Of a tensor's id: the innermost module that answered it; and the tensor, so that the id stays its own."""
+    reads: dict[int, list[str]] = {}
+    added: set[int] = set()
+    calls: Counter[str] = Counter()
+
+    def answered(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def seen(module: nn.Module, given: Any, answer: Any) -> None:
+            calls[name] += 1
+            if isinstance(answer, Tensor):
+                made.setdefault(id(answer), (name, answer))
+
+        return seen
+
+    def read(name: str) -> Callable[[nn.Module, Any], None]:
+        def seen(module: nn.Module, given: Any) -> None:
+            if given and isinstance(given[0], Tensor):
+                reads.setdefault(id(given[0]), []).append(name)
+
+        return seen
+
+    changing = ("add_", "__iadd__")
+
+    class Sums(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            name = getattr(func, "__name__", "")
+            if name in ("add", "__add__", "__radd__", *changing):
+                added.update(id(x) for x in args if isinstance(x, Tensor))
+            if name in changing:
+                made.pop(id(args[0]), None)  # from now on it is another
+            return func(*args, **(kwargs or {}))
+
+    handles = [module.register_forward_hook(answered(name)) for name, module in model.named_modules() if name]
+    handles += [layer.register_forward_pre_hook(read(name)) for name, layer in layers(model).items()]
+    try:
+        with Sums():
+            model(**inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {
+        name: reads[at]
+        for at, (name, _) in made.items()
+        if at in added and at in reads and calls[name] == 1 and all(calls[layer] == 1 for layer in reads[at])
+    }
 
 
 def precision(section: Mapping[str, Any]) -> str:
     """What a file that is written of a model section with grids is called, by its narrowest weights."""
-    grids = [recipe.build(Grid, values, KEY) for values in section.get(KEY, {}).values()]
+    grids = [recipe.build(Grid, values, KEY) for values in section.get(KEY, {}).values() if "outputs" not in values]
     if not grids:
         return "fp32"
     bits = "int4" if min(grid.weights for grid in grids) <= 4 else "int8"
@@ -235,25 +329,19 @@ def calibrate(model: nn.Module, batches: Iterable[Mapping[str, Tensor]]) -> None
 
         return seen
 
-    watched = {name: layer for name, layer in on_grid(model).items() if layer.grid.inputs}
-    with _watching(watched, watch):
+    watched = roundings(model)
+    for name, one in watched.items():
+        one.watching = watch(name)
+    try:
         for inputs in batches:
             model(**inputs)
-    for name, range_2 in ends.items():
-        step, zero = affine(range_2, watched[name].grid.levels)
-        watched[name].input_step.fill_(step)
-        watched[name].input_zero.copy_(zero)
-
-
-@contextlib.contextmanager
-def _watching(watched: Mapping[str, Quantized], watch: Callable[[str], Callable[[Tensor], None]]) -> Iterator[None]:
-    for name, layer in watched.items():
-        layer.watching = watch(name)
-    try:
-        yield
     finally:
-        for layer in watched.values():
-            layer.watching = None
+        for one in watched.values():
+            one.watching = None
+    for name, range_2 in ends.items():
+        step, zero = affine(range_2, watched[name].levels)
+        watched[name].step.fill_(step)
+        watched[name].zero.copy_(zero)
 
 
 def _steps(rows_OGI: Tensor, grid: Grid) -> Tensor:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from netwright.compress.quantize import grids
 from netwright.core.error import UserError
 from netwright.models import quantized
 from netwright.models.quantized import Grid
@@ -71,7 +72,7 @@ def test_training_goes_through_the_rounding_and_learns_the_steps():
     quantized.calibrate(model, [{"input": x}])
     model.train()(x).square().mean().backward()
     for layer in quantized.on_grid(model).values():
-        for parameter in (layer.weight, layer.weight_step, layer.input_step):
+        for parameter in (layer.weight, layer.weight_step, layer.inputs.step):
             assert parameter.grad is not None
             assert parameter.grad.abs().sum() > 0
 
@@ -94,15 +95,15 @@ def test_learning_the_step_mends_a_bad_one():
     x = torch.randn(512, 16, generator=torch.Generator().manual_seed(0)).relu()
     model = on(nn.Sequential(nn.Linear(16, 16)), weights=8, inputs=4)
     quantized.calibrate(model, [{"input": x}])
-    good = float(model[0].input_step.detach())
+    good = float(model[0].inputs.step.detach())
     with torch.no_grad():
-        model[0].input_step.mul_(4)
-    optimizer = torch.optim.SGD([model[0].input_step], lr=3)
+        model[0].inputs.step.mul_(4)
+    optimizer = torch.optim.SGD([model[0].inputs.step], lr=3)
     for _ in range(200):
         optimizer.zero_grad()
         (model[0].rounded_input(x) - x).square().mean().backward()
         optimizer.step()
-    assert float(model[0].input_step.detach()) == pytest.approx(good, rel=0.3)
+    assert float(model[0].inputs.step.detach()) == pytest.approx(good, rel=0.3)
 
 
 def test_calibration_sees_what_is_rare_and_large():
@@ -111,8 +112,8 @@ def test_calibration_sees_what_is_rare_and_large():
     model = on(nn.Sequential(nn.Linear(1000, 2)), weights=8, inputs=8)
     quantized.calibrate(model, [{"input": x}, {"input": x[:2] - 4}])
     layer = model[0]
-    assert 255 * float(layer.input_step.detach()) == pytest.approx(204, rel=0.01)
-    assert int(layer.input_zero) == 5
+    assert 255 * float(layer.inputs.step.detach()) == pytest.approx(204, rel=0.01)
+    assert int(layer.inputs.zero) == 5
 
 
 @given(low=st.floats(-1e4, 1e4), high=st.floats(-1e4, 1e4), levels=st.sampled_from([3, 15, 255]))
@@ -169,3 +170,74 @@ def test_a_file_is_called_by_its_narrowest_weights(grids, said):
 
     assert quantized.precision({"name": "x", **({"quantized": {str(k): recipe.plain(g) for k, g in enumerate(grids)}}
                                                 if grids else {})}) == said  # fmt: skip
+
+
+class Block(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.first, self.last = nn.Conv2d(channels, channels, 3, padding=1), nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x):
+        return torch.relu(x + self.last(torch.relu(self.first(x))))
+
+
+class Residual(nn.Module):
+    """`changes`: the first block's answer is changed in place, so that nobody reads it as it was."""
+
+    def __init__(self, changes=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.head, self.changes = nn.Conv2d(3, 8, 3), nn.Linear(8, 4), changes
+        self.blocks = nn.ModuleList(Block(8) for _ in range(3))
+
+    def forward(self, image):
+        x = torch.relu(self.stem(image))
+        for block in self.blocks:
+            x = block(x)
+            if self.changes and block is self.blocks[0]:
+                x += 1
+        return self.head(x.mean((2, 3)))
+
+
+def test_what_a_sum_reads_beside_layers_is_found():
+    assert quantized.summed(Residual(), {"image": images()}) == {
+        "blocks.0": ["blocks.1.first"],
+        "blocks.1": ["blocks.2.first"],
+    }
+    assert quantized.summed(Residual(changes=True), {"image": images()}) == {"blocks.1": ["blocks.2.first"]}
+    assert quantized.summed(network(), {"input": images()}) == {}
+
+
+def test_what_is_called_twice_is_not_rounded():
+    model = Residual()
+    model.blocks[1] = model.blocks[0]
+    assert quantized.summed(model, {"image": images()}) == {}
+
+
+@torch.no_grad()
+def test_outputs_have_no_more_levels_than_their_bits():
+    model, image = Residual().eval(), images()
+    before = model(image)
+    quantized.quantize(model, grids(model, 8, 8, 64, example={"image": image}))
+    assert quantized.stated(model)["blocks.0"] == {"outputs": 8}
+    assert quantized.stated(model)["blocks.1.first"]["inputs"] == 0
+    quantized.calibrate(model, [{"image": image}])
+    seen = []
+    model.blocks[1].register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    after = model(image)
+    assert len(seen[0].unique()) <= 256 < image[0].numel() * 8
+    assert float((after - before).norm() / before.norm()) < 0.05
+    again = Residual().eval()
+    quantized.quantize(again, quantized.stated(model))
+    again.load_state_dict(model.state_dict())
+    torch.testing.assert_close(again(image), after)
+    torch.testing.assert_close(copy.deepcopy(model)(image), after)
+
+
+def test_outputs_are_put_on_a_grid_once():
+    model = Residual()
+    quantized.quantize(model, {"blocks.0": {"outputs": 8}})
+    with pytest.raises(UserError, match="already"):
+        quantized.quantize(model, {"blocks.0": {"outputs": 8}})
+    with pytest.raises(UserError):
+        quantized.quantize(Residual(), {"nowhere": {"outputs": 8}})
