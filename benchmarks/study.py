@@ -105,7 +105,7 @@ def guided_search(trials: Trials) -> None:
     seconds = {at: search.latency(trials, made, which) for at, which in enumerate(every)}
     chosen = guided.explore(known, lambda at: seconds[at])
     points = {at: guided.point(known[at], seconds[at]) for at in seconds}
-    reference = tuple(max(p[axis] for p in points.values()) + 1e-9 for axis in range(3))
+    reference = guided.beyond(list(points.values()))
     whole = pareto.hypervolume(list(points.values()), reference)
     for count in range(1, len(chosen) + 1):
         share = pareto.hypervolume([points[at] for at in list(chosen)[:count]], reference) / whole

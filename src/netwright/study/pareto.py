@@ -2,7 +2,8 @@
 
 Two candidates are compared by what they shared: accuracy on the same examples, latency in the same
 interleaved rounds, everything else by intervals. Where the interval of a difference holds zero they are
-not ranked. Does not know how a candidate was made.
+not ranked; latencies are, where they differ by more than `SAME`, for by so much does the same file differ
+from one day to another. Does not know how a candidate was made.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from netwright.core.measurement import Measurement, better
 from netwright.data.tasks import Evaluation
 from netwright.measure import bench, quality
 
+SAME = 0.02
+"""Share by which latencies must differ to be called different."""
 Objective = Literal["accuracy", "latency", "throughput", "size", "peak_memory"]
 
 
@@ -51,7 +54,7 @@ def compare(a: Candidate, b: Candidate, objective: Objective) -> Comparison:
         why = f"difference {100 * change.value:+.2f} points [{100 * change.low:+.2f}, {100 * change.high:+.2f}]"
     elif objective == "latency":
         ratio = bench.compare(a.figures["latency"], b.figures["latency"])
-        first_wins = None if ratio.low <= 1 <= ratio.high else ratio.value < 1
+        first_wins = True if ratio.high < 1 / (1 + SAME) else False if ratio.low > 1 + SAME else None
         why = f"{ratio.value:.2f}x the time [{ratio.low:.2f}, {ratio.high:.2f}]"
     else:
         first_wins = better(a.figures[objective], b.figures[objective])
@@ -61,9 +64,11 @@ def compare(a: Candidate, b: Candidate, objective: Objective) -> Comparison:
 
 
 def dominates(a: Candidate, b: Candidate, objectives: Sequence[Objective]) -> bool:
-    """`a` is better on one objective at least, and on none worse, as far as can be said."""
+    """`a` is better on one objective at least, and on none worse, as far as can be said; no slower for certain."""
     winners = [compare(a, b, objective).better for objective in objectives]
-    return a.label in winners and b.label not in winners
+    if a.label not in winners or b.label in winners:
+        return False
+    return "latency" not in objectives or bench.compare(a.figures["latency"], b.figures["latency"]).high <= 1 + SAME
 
 
 def front(candidates: Sequence[Candidate], objectives: Sequence[Objective]) -> list[Candidate]:

@@ -26,6 +26,8 @@ from netwright.predict import roofline
 from netwright.study import guided
 from netwright.study.trials import Chosen, Trials, label
 
+SCALES = 0.5
+"""Power of threads that latency is thought to fall with: 1 where arithmetic bounds it, 0 where memory or calls do."""
 ROUND = 0.5
 """Share of networks that go on to the next round."""
 
@@ -100,7 +102,8 @@ def explored(
     measured = guided.explore(known(trials, pairs, made, changes, every), lambda k: latency(trials, made, every[k]))
     trials.decide(
         f"Measure {len(measured)} of {len(every)} candidates",
-        "the others are slower than one as accurate and as small, as far as predictions can be wrong here",
+        "the others are slower than one as accurate and as small, as far as predictions can be wrong here, or are "
+        f"expected to add less than {100 * guided.ENOUGH:g} % to the front",
     )
     return [every[k] for k in measured]
 
@@ -119,7 +122,7 @@ def known(
     for at, threads in every:
         one = made[at]
         work = workload.read(one.folder).at_batch(batch)
-        predicted = roofline.predict(work, here)[0].value * detect.usable_threads() / threads
+        predicted = roofline.predict(work, here)[0].value * (detect.usable_threads() / threads) ** SCALES
         alike = {"runtime": f"{one.format} {one.precision}", "work": pairs[at][0], "threads": str(threads)}
         found.append(guided.Known(changes[at], float(bench.deployed(one)), predicted, alike))
     return found

@@ -145,7 +145,7 @@ def test_a_circle_of_candidates_does_not_empty_the_front():
     flat = np.full((ROUNDS, 4), 1e-3)
     one, two, three, slow = (candidate(name, np.ones(50), flat) for name in ("one", "two", "three", "slow"))
     for at, each in enumerate((one, two, three)):  # each is faster than the next in two rounds of three
-        laps = [1.0 + 0.01 * ((at + turn) % 3) for turn in range(3)]
+        laps = [1.0 + 0.1 * ((at + turn) % 3) for turn in range(3)]
         each.figures["latency"].conditions["round_medians"] = laps * 40
     slow.figures["latency"].conditions["round_medians"] = [1.5] * 120
     assert dominates(one, two, ("latency",))
