@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from netwright.core.artifact import Artifact
 
 SAMPLES = 300
-OURS = {"int8": "int8", "int8-own": "int8 engine=netwright", "equalized-int8": "equalize > int8"}
+OURS = {
+    "int8": "int8",
+    "int8-grids": "int8 engine=netwright",
+    "int4-trained": "qat to=int4 epochs=1 threads=1",
+    "pruned-int8": "prune keep=0.7 threads=1 > int8",
+}
 
 
 def main() -> None:
@@ -52,7 +57,10 @@ def main() -> None:
         copied(stages.exported(args.runs, first, format), args.folder / f"fp32-{format}")
         for short, text in OURS.items():
             steps = chain.written_in(chain.parse(text), format)
-            copied(stages.carried_out(args.runs, first, steps), args.folder / f"netwright-{short}-{format}")
+            made = stages.carried_out(args.runs, first, steps)
+            if made.format == "torch":
+                made = stages.exported(args.runs, made, format)
+            copied(made, args.folder / f"netwright-{short}-{format}")
 
 
 def copied(made: Artifact, folder: Path) -> None:

@@ -3,9 +3,9 @@
     small = apply(artifact, task, Config(to="int8", format="openvino"), Path("runs/x/artifact"))
 
 It is the exported graph that is quantized, for OpenVINO or ONNX Runtime; `to="int4"`, with integer inputs, and the
-engine "netwright" put the network of torch on grids instead (`models.quantized`), which any format is then written
-of. Layers named in `keep` stay in floating point: `compress.sensitivity` says which ones hurt. This file does not know
-the network.
+engine "netwright" put the network of torch on grids instead (`models.quantized`), where weights make up for each other's
+rounding (`compress.gptq`); any format is then written of it. Layers named in `keep` stay in floating point:
+`compress.sensitivity` says which ones hurt. This file does not know the network.
 """
 
 from __future__ import annotations
@@ -245,6 +245,7 @@ def _format(name: str) -> Any:
 
 
 def _on_grids(artifact: Artifact, task: Task, config: Config, folder: Path) -> Artifact:
+    from netwright.compress import gptq
     from netwright.models import quantized
     from netwright.models.load import open_model
 
@@ -255,6 +256,7 @@ def _on_grids(artifact: Artifact, task: Task, config: Config, folder: Path) -> A
         count = config.samples or 2 * calibration.FEWEST
         quantized.calibrate(model, Examples(task, config.seed, count).batches(32))
         advance(1, "inputs")
+    gptq.settle(model, task.batch("train", Examples(task, config.seed, gptq.examples(task)).indices()).inputs)
     before = workload.read(artifact.folder)
     section = {**artifact.model, quantized.KEY: quantized.stated(model)}
     made_by = {**plain(config), "engine": OWN, "samples": count}
