@@ -4,7 +4,8 @@
 
 It is the one training loop; steps of weights and of inputs begin at those of calibration and are learned. With
 `teacher` the network learns the answers of its own former self too, which costs a forward pass and finds what rounding
-lost. What comes out is a network of torch on grids; the files written of it hold integers. Does not know the network.
+lost. Where examples are few, `learn="ranges"` leaves the weights alone. What comes out is a network of torch on grids;
+the files written of it hold integers. Does not know the network.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ class Config(retrain.Retraining):
     """int4: weights of 4 bits, inputs of 8."""
     teacher: bool = True
     """Learn the answers of the network as it was, beside the labels."""
+    learn: Literal["all", "ranges"] = "all"
+    """ranges: weights are rounded by GPTQ and stay; steps of inputs, biases and normalization learn to answer as the
+    teacher does. For networks of which there are few examples."""
     statistics: Literal["batch", "kept"] = "batch"
     """Of batch normalization: those of each batch, or those it has, which few examples or small batches would spoil."""
     group: Annotated[int, Range(8, 4096)] = 64
@@ -53,7 +57,7 @@ def apply(artifact: Artifact, task: Task, config: Config, folder: Path, run: Run
     """
     import torch
 
-    from netwright.compress.distill import taught
+    from netwright.compress import distill, gptq
     from netwright.models import quantized
     from netwright.models.load import open_model
     from netwright.train import loop
@@ -69,7 +73,12 @@ def apply(artifact: Artifact, task: Task, config: Config, folder: Path, run: Run
         advance(1, "inputs")
     if config.statistics == "kept":
         keep_statistics(model)
-    learned = taught(task, open_model(artifact), training) if config.teacher else task
+    teaching = distill.Config()
+    if config.learn == "ranges":
+        gptq.settle(model, task.batch("train", Examples(task, config.seed, gptq.examples(task)).indices()).inputs)
+        hold_weights(model)
+        teaching = distill.Config(weight=1.0, temperature=2.0)
+    learned = distill.taught(task, open_model(artifact), training, teaching) if config.teacher else task
     with torch.random.fork_rng(devices=[]):
         loop.fit(model, learned, training, run)
     work = quantize.work(workload.read(artifact.folder), config.to)
@@ -80,6 +89,15 @@ def apply(artifact: Artifact, task: Task, config: Config, folder: Path, run: Run
 def check_source(artifact: Artifact, config: Config) -> None:
     """Raises UserError for an artifact whose layers cannot be put on grids."""
     retrain.check_source(artifact, "qat")
+
+
+def hold_weights(model: nn.Module) -> None:
+    """Let the weights of layers on grids, and their steps, be as they are."""
+    from netwright.models import quantized
+
+    for layer in quantized.on_grid(model).values():
+        layer.weight.requires_grad_(False)
+        layer.weight_step.requires_grad_(False)
 
 
 def keep_statistics(model: nn.Module) -> None:

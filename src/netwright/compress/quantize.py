@@ -3,8 +3,8 @@
     small = apply(artifact, task, Config(to="int8", format="openvino"), Path("runs/x/artifact"))
 
 It is the exported graph that is quantized, for OpenVINO or ONNX Runtime; `to="int4"`, with integer inputs, and the
-engine "netwright" put the network of torch on grids instead (`models.quantized`), where weights make up for each other's
-rounding (`compress.gptq`); any format is then written of it. Layers named in `keep` stay in floating point:
+engine "netwright" put the network of torch on grids instead (`models.quantized`), on which weights make up for each
+other's rounding (`compress.gptq`); any format is then written of it. Layers named in `keep` stay in floating point:
 `compress.sensitivity` says which ones hurt. This file does not know the network.
 """
 

@@ -41,3 +41,18 @@ def test_grids_are_learned(tiny, tmp_path):
         if first[name].grid.inputs
     )
     assert any(not torch.allclose(first[name].weight_step, learned[name].weight_step) for name in first)
+
+
+def test_ranges_learn_and_weights_stay_on_their_levels(tiny, tmp_path):
+    task, source = tiny["image"]
+    config = {"to": "int4", "learn": "ranges", "epochs": 1, "threads": 1}
+    before, after = (
+        qat.apply(source, task, qat.Config(lr=lr, **config), tmp_path / name)
+        for name, lr in (("before", 1e-9), ("after", 0.01))
+    )
+    first, learned = (quantized.on_grid(open_model(one)) for one in (before, after))
+    for name, layer in learned.items():
+        torch.testing.assert_close(layer.weight, first[name].weight)
+        assert torch.equal(layer.weight_step, first[name].weight_step)
+        torch.testing.assert_close(layer.rounded_weight(), layer.weight, rtol=1e-4, atol=1e-6)
+    assert any(not torch.allclose(layer.inputs.step, first[name].inputs.step) for name, layer in learned.items())
