@@ -19,7 +19,7 @@ from netwright.core.run import environment, read_metrics
 from netwright.export import verify
 from netwright.hardware import detect
 from netwright.study import verdict
-from netwright.study.pareto import Candidate, front, undecided, works
+from netwright.study.pareto import SAME, Candidate, front, undecided, works
 from netwright.study.trials import Decision
 from netwright.train.multilevel import view
 from netwright.train.training import Trained
@@ -59,6 +59,7 @@ def summarize(
         "front": [candidate.label for candidate in best],
         "decisions": [plain(one) for one in decisions],
         "strategy": config.strategy,
+        "same": SAME,
         "undecided": [plain(pair) for pair in undecided(candidates, config.objectives)],
         "predictions": [plain(row) for row in predictions],
         "training": {
