@@ -2,9 +2,10 @@
 
     python benchmarks/aa.py [TRIALS]
 
-Each trial trains nothing: a small CNN with random weights is benched against itself in ONNX Runtime. Two
-questions are asked: are the 95 % intervals of the latency disjoint, and does the paired ratio exclude 1?
-An honest answer is rare for the first and 4.1 % for the second (a sign test of 20 rounds).
+Each trial trains nothing: a small CNN with random weights is benched against itself in ONNX Runtime. Three
+questions are asked: are the 95 % intervals of the latency disjoint, does the paired ratio exclude 1, and would a study
+rank the two, whose intervals must lie outside of `study.pareto.SAME`? An honest answer is rare for the first, 4.1 % for
+the second (a sign test of 20 rounds), and rare for the third.
 
 Measured on two CPU cores under a load of 6 to 7, 40 trials:
 
@@ -33,6 +34,7 @@ from netwright.core.stats import proportion
 from netwright.data import synthetic
 from netwright.measure import bench, memory
 from netwright.models import cnn, load
+from netwright.study.pareto import SAME
 
 
 def main(trials: int) -> None:
@@ -52,7 +54,7 @@ def main(trials: int) -> None:
             inputs=recipe.plain(task.inputs),
         )
         twin = export.write(source, "onnx", task, Path(folder) / "onnx", n=50)
-        apart = excluded = 0
+        apart = excluded = ranked = 0
         ratios = []
         for trial in range(trials):
             settings = bench.Config(batch=(1,), threads=1, seconds=1.0, seed=trial)
@@ -60,9 +62,10 @@ def main(trials: int) -> None:
             ratio = bench.compare(first, second)
             apart += better(first, second) is not None
             excluded += not ratio.low <= 1 <= ratio.high
+            ranked += ratio.low > 1 + SAME or ratio.high < 1 / (1 + SAME)
             ratios.append(ratio.value)
     print(f"trials {trials}, load {os.getloadavg()[0]:.1f}")
-    for question, count in (("intervals disjoint", apart), ("paired ratio excludes 1", excluded)):
+    for question, count in (("intervals disjoint", apart), ("paired ratio excludes 1", excluded), ("ranked", ranked)):
         share = proportion(count, trials)
         print(f"{question}: {count} = {share.value:.3f} [{share.low:.3f}, {share.high:.3f}]")
     print(f"ratios from {min(ratios):.3f} to {max(ratios):.3f}")

@@ -71,15 +71,15 @@ def distill(args: argparse.Namespace) -> None:
     first = network(args)
     pairs = []
     for seed in range(args.seeds):
-        alone = network(args, {"seed": seed}, width=16)
-        text = f'distill student=["width=16"] temperature=2.0 weight=0.9 seed={seed} threads=1'
+        alone = network(args, {"seed": seed}, width=12)
+        text = f'distill student=["width=12"] temperature=2.0 weight=0.9 seed={seed} threads=1'
         taught = carried(args, first, text)
         accuracy(args, alone, {f"taught, against alone, seed {seed}": taught})
         task = open_task(first)
         pairs.append([stages.evaluated(args.runs, one, task, 1)[0].correct_N for one in (taught, alone)])
     differences_SN = np.stack([taught - alone for taught, alone in np.array(pairs, float)])
     means_R = resampled(differences_SN)
-    low, high = np.quantile(means_R, [0.05, 0.95])
+    low, high = np.quantile(means_R, [0.025, 0.975])
     mean = differences_SN.mean()
     print(f"taught less alone, {args.seeds} seeds: {100 * mean:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]")
 

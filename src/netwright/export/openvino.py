@@ -31,6 +31,8 @@ HINTS |= {"int8-weights": "f32", "int4-weights": "f32"}
 """Precision -> what OpenVINO is told; of a quantized file the hint rules the layers left in float."""
 _MATRIX = {"Convolution", "GroupConvolution", "Deconvolution", "FullyConnected", "MatMul", "RNNSeq"}
 _MATRIX |= {"ScaledDotProductAttention"}
+_WEIGHTS = {"Constant", "Convert", "Subtract", "Multiply", "Reshape", "Transpose"}
+"""Between integers in a file and what multiplies them."""
 SAME = 0.999
 """Cosine above which two rows of weights are one."""
 _NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8", "i4": "int8", "u4": "int8"}
@@ -65,6 +67,7 @@ def save(model: Any, artifact: Artifact, draft: Path) -> None:
     openvino = extra("openvino", "the format openvino")
     shapes = {name: [-1, *(-1 if size is None else size for size in x["shape"])] for name, x in artifact.inputs.items()}
     model.reshape({name: openvino.PartialShape(shape) for name, shape in shapes.items()})
+    widen(model)
     try:
         openvino.save_model(model, draft / FILE, compress_to_fp16=False)
     except RuntimeError as fault:
@@ -86,13 +89,25 @@ def load(artifact: Artifact) -> Any:
 
 
 def widen(model: Any) -> None:
-    """Turn signed INT4 constants into INT8: for convolutions the CPU has kernels of INT8 and none of INT4."""
+    """Let OpenVINO make INT8 of INT4 when it opens the file, where what is multiplied is no product of plain numbers.
+
+    Its convolutions, and products of integers, know INT8; of INT4 it would make FP32.
+    """
     from openvino import opset13
 
     for constant in model.get_ordered_ops():
-        if constant.get_type_name() == "Constant" and str(constant.get_element_type()) == "<Type: 'int4_t'>":
-            levels = unpacked(constant.get_data(), constant.get_output_shape(0))
-            constant.output(0).replace(opset13.constant(levels).output(0))
+        if constant.get_type_name() != "Constant" or str(constant.get_element_type()) != "<Type: 'int4_t'>":
+            continue
+        reader = constant
+        while reader.get_type_name() in _WEIGHTS and reader.output(0).get_target_inputs():
+            reader = next(iter(reader.output(0).get_target_inputs())).get_node()
+        given = reader.input_value(0).get_node().get_type_name() if reader.get_input_size() else ""
+        if "Convolution" in reader.get_type_name() or given == "FakeQuantize":
+            ports = list(constant.output(0).get_target_inputs())
+            wide = opset13.convert(constant, "i8")
+            for port in ports:
+                port.replace_source_output(wide.output(0))
+    model.validate_nodes_and_infer_types()
 
 
 def round_before_pools(model: Any) -> None:
@@ -120,14 +135,6 @@ def _alike(grids: Sequence[Any]) -> bool:
         and all(np.array_equal(x, one.input_value(at).get_node().get_data()) for at, x in enumerate(first, 1))
         for one in grids[1:]
     )
-
-
-def unpacked(bytes_N: NDArray[Any], shape: Sequence[int]) -> NDArray[np.int8]:
-    """Signed 4-bit numbers, two a byte and the lower one first, as one a byte."""
-    packed_N = np.asarray(bytes_N).view(np.uint8).ravel()
-    both_N2 = np.stack([packed_N & 15, packed_N >> 4], axis=1)
-    levels: NDArray[np.int8] = ((both_N2.ravel()[: int(np.prod(shape))] ^ 8).astype(np.int8) - 8).reshape(shape)
-    return levels
 
 
 def name_layers(model: Any, layers: Sequence[tuple[str, NDArray[Any]]]) -> None:
@@ -173,7 +180,6 @@ class OpenvinoRunner:
     def __init__(self, artifact: Artifact, threads: int, precision: str) -> None:
         openvino = extra("openvino", "the format openvino")
         model, path = load(artifact), artifact.path(FILE)
-        widen(model)
         types = {port.any_name: str(port.element_type.to_dtype()) for port in model.inputs}
         check_inputs(artifact, path, types)
         settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}

@@ -299,7 +299,6 @@ def _openvino(
     from netwright.export import openvino as format
 
     model = format.load(artifact)
-    format.widen(model)
     settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
     hint = format.HINTS[artifact.precision]
     core = openvino.Core()
