@@ -268,8 +268,8 @@ def grids(
 ) -> dict[str, dict[str, int]]:
     """A grid for each layer of a network; layers to keep have none, or 8 bits where others have fewer.
 
-    8 bits have embeddings and layers of few inputs, too. With an example, what a sum reads beside layers is rounded for
-    both where it is made: runtimes then add integers, and nothing is kept twice.
+    8 bits have embeddings and layers of few inputs, too. With an example, what several layers read, or a sum beside
+    one, is rounded once, where it is made: runtimes then add integers, and nothing is kept twice.
     """
     from torch import nn
 
@@ -287,7 +287,7 @@ def grids(
             "inputs": 0 if isinstance(layer, nn.Embedding) else inputs,
             "group": group if grouped else 0,
         }
-    for name, readers in quantized.summed(model, example).items() if inputs and example else ():
+    for name, readers in quantized.shared(model, example).items() if inputs and example else ():
         if all(layer in found for layer in readers):
             found |= {layer: {**found[layer], "inputs": 0} for layer in readers} | {name: {"outputs": inputs}}
     return found

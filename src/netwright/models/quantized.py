@@ -6,7 +6,7 @@
 
 Weights lie on a symmetric grid with a step a channel, or a step for every `group` of inputs of it; inputs on an
 affine grid with one step a tensor. What a module answers can be rounded instead of what layers read: then everything
-reads integers, sums too (`summed` finds where). Training goes on through the rounding as if it were not there
+reads integers, sums too (`shared` finds where). Training goes on through the rounding as if it were not there
 (straight-through, Bengio et al. 2013, arXiv:1308.3432), and learns the steps (LSQ, Esser et al. 2020,
 arXiv:1902.08153). torch.export sees quantize and dequantize operators, of which runtimes make integer arithmetic.
 Master weights stay in fp32. Does not know why a layer is on a grid, or which should be.
@@ -245,10 +245,10 @@ def roundings(model: nn.Module) -> dict[str, Rounding]:
 
 
 @torch.no_grad()
-def summed(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, list[str]]:
-    """Modules whose answer is read by a sum and by layers that can be on a grid -> those layers.
+def shared(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Modules whose answer several read, layers that can be on a grid, or one of these and a sum -> those layers.
 
-    Rounded for the layers alone, it would be kept in floating point beside, for the sum.
+    Rounded for each layer alone, it would be kept in floating point beside, for a sum or for the others.
     """
     made: dict[int, tuple[str, Tensor]] = {}
     """Of a tensor's id: the innermost module that answered it; and the tensor, so that the id stays its own."""
@@ -282,8 +282,9 @@ def summed(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, list[str
                 made.pop(id(args[0]), None)  # from now on it is another
             return func(*args, **(kwargs or {}))
 
+    known = layers(model)
     handles = [module.register_forward_hook(answered(name)) for name, module in model.named_modules() if name]
-    handles += [layer.register_forward_pre_hook(read(name)) for name, layer in layers(model).items()]
+    handles += [layer.register_forward_pre_hook(read(name)) for name, layer in known.items()]
     try:
         with Sums():
             model(**inputs)
@@ -293,7 +294,10 @@ def summed(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, list[str
     return {
         name: reads[at]
         for at, (name, _) in made.items()
-        if at in added and at in reads and calls[name] == 1 and all(calls[layer] == 1 for layer in reads[at])
+        if len(reads.get(at, ())) + (at in added) > 1
+        and at in reads
+        and calls[name] == 1
+        and all(calls[layer] == 1 for layer in reads[at])
     }
 
 

@@ -200,18 +200,34 @@ class Residual(nn.Module):
 
 
 def test_what_a_sum_reads_beside_layers_is_found():
-    assert quantized.summed(Residual(), {"image": images()}) == {
+    assert quantized.shared(Residual(), {"image": images()}) == {
         "blocks.0": ["blocks.1.first"],
         "blocks.1": ["blocks.2.first"],
     }
-    assert quantized.summed(Residual(changes=True), {"image": images()}) == {"blocks.1": ["blocks.2.first"]}
-    assert quantized.summed(network(), {"input": images()}) == {}
+    assert quantized.shared(Residual(changes=True), {"image": images()}) == {"blocks.1": ["blocks.2.first"]}
+    assert quantized.shared(network(), {"input": images()}) == {}
+
+
+def test_what_several_layers_read_is_found():
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.query, self.key = nn.LayerNorm(8), nn.Linear(8, 4), nn.Linear(8, 4)
+
+        def forward(self, x):
+            x = self.norm(x)
+            return self.query(x) * self.key(x)
+
+    assert quantized.shared(Attention(), {"x": torch.randn(2, 8)}) == {"norm": ["query", "key"]}
+    model = Attention()
+    model.norm = nn.Linear(8, 8)  # a layer has a grid of its own
+    assert quantized.shared(model, {"x": torch.randn(2, 8)}) == {}
 
 
 def test_what_is_called_twice_is_not_rounded():
     model = Residual()
     model.blocks[1] = model.blocks[0]
-    assert quantized.summed(model, {"image": images()}) == {}
+    assert quantized.shared(model, {"image": images()}) == {}
 
 
 @torch.no_grad()
