@@ -294,8 +294,9 @@ def shared(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, list[str
     return {
         name: reads[at]
         for at, (name, _) in made.items()
-        if len(reads.get(at, ())) + (at in added) > 1
-        and at in reads
+        if at in reads
+        and len(reads[at]) + (at in added) > 1
+        and name not in known
         and calls[name] == 1
         and all(calls[layer] == 1 for layer in reads[at])
     }
