@@ -4,6 +4,7 @@
     python benchmarks/compress.py prune       # half of the FLOPs: accuracy and latency
     python benchmarks/compress.py distill     # fewer parameters than a quarter, with a teacher and alone
     python benchmarks/compress.py zeros       # single weights and 2:4: accuracy, packed size, latency
+    python benchmarks/compress.py engines     # INT8 and weights alone by every engine that makes them, in either format
     python benchmarks/compress.py resnet50    # agreement with FP32, and latency beside FP32 and ONNX Runtime
 
 Everything made is a run in --runs and is found again, so that a benchmark goes on after a kill. Accuracy is that of the
@@ -13,6 +14,7 @@ test split, changes are paired by example; latencies are measured interleaved in
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netwright.compress import chain, sparse
+from netwright.compress import chain, quantize, sparse
+from netwright.compress.engines import ENGINES
 from netwright.core import recipe
 from netwright.core.artifact import Artifact
+from netwright.core.error import UserError
 from netwright.core.run import Run
 from netwright.measure import bench, quality
 from netwright.models import pretrained
@@ -45,7 +49,7 @@ RANGES = "equalize > qat to=int8 learn=ranges statistics=kept epochs=4 lr=1e-4 b
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("verb", choices=["int4", "prune", "distill", "zeros", "resnet50"])
+    parser.add_argument("verb", choices=["int4", "prune", "distill", "zeros", "engines", "resnet50"])
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--seeds", type=int, default=5, help="of students")
     parser.add_argument("--seconds", type=float, default=10.0, help="of timing each candidate")
@@ -103,6 +107,29 @@ def zeros(args: argparse.Namespace) -> None:
     for text, one in {"dense": first, **made}.items():
         print(f"{text:>50}  {sparse.packed(one.path(WEIGHTS)):>10,} bytes packed")
     speed(args, {"dense": first, **made})
+
+
+def engines(args: argparse.Namespace) -> None:
+    first = network(args)
+    files = {f"{format} FP32": stages.exported(args.runs, first, format) for format in ("openvino", "onnx")}
+    small = {}
+    for to, engine, format in itertools.product(
+        ("int8", "int8-dynamic", "int8-weights", "int4-weights", "bf16", "fp16"),
+        (*ENGINES, quantize.OWN),
+        ("openvino", "onnx"),
+    ):
+        steps = chain.written_in(chain.parse(f"{to} engine={engine} samples=300"), format)
+        try:
+            quantize.check_source(first, steps[0])
+        except UserError:  # nobody of that name makes it
+            continue
+        made = stages.carried_out(args.runs, first, steps)
+        name = f"{to} {engine} {format}"
+        small[name] = stages.exported(args.runs, made, format) if made.format == "torch" else made
+    accuracy(args, first, small)
+    timed(args, {**files, **small})
+    for name, one in small.items():
+        print(f"{name:>50}  {bench.deployed(one):>10,} bytes")
 
 
 def resnet50(args: argparse.Namespace) -> None:

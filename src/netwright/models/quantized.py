@@ -250,8 +250,10 @@ def shared(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, list[str
 
     Rounded for each layer alone, it would be kept in floating point beside, for a sum or for the others.
     """
-    made: dict[int, tuple[str, Tensor]] = {}
-    """Of a tensor's id: the innermost module that answered it; and the tensor, so that the id stays its own."""
+    made: dict[int, str] = {}
+    """Of a tensor's id: the innermost module that answered it."""
+    held: list[Tensor] = []
+    """All that were seen, so that their ids stay their own."""
     reads: dict[int, list[str]] = {}
     added: set[int] = set()
     calls: Counter[str] = Counter()
@@ -260,13 +262,15 @@ def shared(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, list[str
         def seen(module: nn.Module, given: Any, answer: Any) -> None:
             calls[name] += 1
             if isinstance(answer, Tensor):
-                made.setdefault(id(answer), (name, answer))
+                held.append(answer)
+                made.setdefault(id(answer), name)
 
         return seen
 
     def read(name: str) -> Callable[[nn.Module, Any], None]:
         def seen(module: nn.Module, given: Any) -> None:
             if given and isinstance(given[0], Tensor):
+                held.append(given[0])
                 reads.setdefault(id(given[0]), []).append(name)
 
         return seen
@@ -277,7 +281,9 @@ def shared(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, list[str
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             name = getattr(func, "__name__", "")
             if name in ("add", "__add__", "__radd__", *changing):
-                added.update(id(x) for x in args if isinstance(x, Tensor))
+                operands = [x for x in args if isinstance(x, Tensor)]
+                held.extend(operands)
+                added.update(map(id, operands))
             if name in changing:
                 made.pop(id(args[0]), None)  # from now on it is another
             return func(*args, **(kwargs or {}))
@@ -293,7 +299,7 @@ def shared(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, list[str
             handle.remove()
     return {
         name: reads[at]
-        for at, (name, _) in made.items()
+        for at, name in made.items()
         if at in reads
         and len(reads[at]) + (at in added) > 1
         and name not in known
