@@ -200,10 +200,11 @@ class Residual(nn.Module):
 
 
 def test_what_a_sum_reads_beside_layers_is_found():
-    assert quantized.shared(Residual(), {"image": images()}) == {
-        "blocks.0": ["blocks.1.first"],
-        "blocks.1": ["blocks.2.first"],
-    }
+    for _ in range(20):  # whatever was in memory where
+        assert quantized.shared(Residual(), {"image": images()}) == {
+            "blocks.0": ["blocks.1.first"],
+            "blocks.1": ["blocks.2.first"],
+        }
     assert quantized.shared(Residual(changes=True), {"image": images()}) == {"blocks.1": ["blocks.2.first"]}
     assert quantized.shared(network(), {"input": images()}) == {}
 
