@@ -3,7 +3,7 @@
     python benchmarks/peers/figures.py FOLDER
 
 A file runs where its format runs: .onnx in ONNX Runtime, .xml in OpenVINO, a compiled .pt2 in torch, each on one thread
-with one image. Latency is the CPU's as a ratio to FP32 of the same runtime and to the fastest FP32 of all.
+with one image. Latency is wall time, as a ratio to FP32 of the same runtime and to the fastest FP32 of all.
 """
 
 from __future__ import annotations

@@ -4,9 +4,8 @@
 
 To the nearest level every weight is rounded for itself, and the errors of a channel add up in its answers. Here one
 weight of all channels is rounded after another, and what is left of the channel is moved so that its answers on real
-inputs change least (Frantar et al. 2023, arXiv:2210.17323, algorithm 1; weights in the order of how much they are used,
-section 4 of its code). One forward pass does all layers: each sees what the layers before it answer on their grids.
-Does not know the network.
+inputs change least (Frantar et al. 2023, arXiv:2210.17323, algorithm 1), those first that are used most. One forward
+pass does all layers: each sees what the layers before it answer on their grids. Does not know the network.
 
 Shape legend: O output channels, I weights of one of them, G groups, N inputs as a layer's weights meet them.
 """

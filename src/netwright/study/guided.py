@@ -25,6 +25,7 @@ SURE = 2.0
 ENOUGH = 0.002
 """Share of the front's hypervolume below which an expected gain is not worth measuring."""
 EDGE = 0.1
+"""Share of a coordinate's range by which hypervolumes end past its worst."""
 NODES_Z, WEIGHTS_Z = np.polynomial.hermite_e.hermegauss(5)
 """Places and weights by which a mean over a normal distribution is taken."""
 SHARED = {"all": 1.0, "runtime": 0.35, "work": 0.1, "threads": 0.15}
