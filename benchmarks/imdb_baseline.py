@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from netwright.core.measurement import Measurement
 from netwright.core.recipe import plain
 from netwright.core.run import progress
-from netwright.data import text
+from netwright.data import reviews
 from netwright.data.tasks import Evaluation, Split
 
 CS = (1.0, 3.0, 10.0, 30.0)
@@ -52,9 +52,9 @@ def main() -> None:
     print(f"| {_name(args.pairs)} | {result.accuracy} | {result.c:g} | {result.features:,} |")
 
 
-def run(pairs: bool = False, config: text.Config | None = None) -> Result:
+def run(pairs: bool = False, config: reviews.Config | None = None) -> Result:
     """Fit and evaluate; the same splits as the task's."""
-    task = text.open(config or text.Config())
+    task = reviews.open(config or reviews.Config())
     joined: dict[Split, list[str]] = {split: _texts(task, split) for split in ("train", "validation", "test")}
     labels = {split: _labels(task, split) for split in joined}
     scores: dict[float, float] = {}
@@ -94,11 +94,11 @@ def _pairs(joined: str) -> list[str]:
     return words + [f"{a} {b}" for a, b in itertools.pairwise(words)]
 
 
-def _texts(task: text.TextTask, split: Split) -> list[str]:
+def _texts(task: reviews.TextTask, split: Split) -> list[str]:
     return [" ".join(task.words(split, index)) for index in range(task.size(split))]
 
 
-def _labels(task: text.TextTask, split: Split) -> Any:
+def _labels(task: reviews.TextTask, split: Split) -> Any:
     return task.labels_N[task.rows[split]].numpy()
 
 

@@ -12,10 +12,15 @@ import torch
 from netwright.core import recipe, table
 from netwright.core.error import UserError
 from netwright.data import TASKS
-from netwright.data.tasks import Split, Task, open_task
+from netwright.data.tasks import IGNORED, Split, Task, open_task
 
 SPLITS = get_args(Split)
 DTYPES = {"float32": torch.float32, "int64": torch.int64, "bool": torch.bool}
+
+
+def by_token(task: Task) -> bool:
+    """Whether every token has a label: a task of language, which has no classes."""
+    return not task.classes
 
 
 @cache
@@ -60,7 +65,7 @@ def test_batches_are_as_the_inputs_say(task, split):
         assert x.dtype == torch.bool or torch.isfinite(x).all()
         assert torch.equal(x[0], x[3])
     assert batch.labels_B.dtype == torch.int64
-    assert batch.labels_B.shape == (4,)
+    assert batch.labels_B.shape == (batch.inputs["ids"].shape if by_token(task) else (4,))
 
 
 def test_a_batch_does_not_depend_on_who_stands_next_to_it(task):
@@ -69,10 +74,18 @@ def test_a_batch_does_not_depend_on_who_stands_next_to_it(task):
     for name, x in together.inputs.items():
         one = alone.inputs[name][0]
         assert torch.equal(x[1][: len(one)], one) if x.dim() == 2 else torch.equal(x[1], one)
-    assert together.labels_B[1] == alone.labels_B[0]
+    ours, theirs = together.labels_B[1].flatten(), alone.labels_B[0].flatten()
+    assert torch.equal(ours[: len(theirs)], theirs)
+    assert (ours[len(theirs) :] == IGNORED).all()
 
 
 def test_labels_are_classes_and_every_class_is_learned(task):
+    if by_token(task):
+        batch = task.batch("train", torch.arange(4))
+        within = batch.inputs["positions"][:, 1:] > 0  # the next token is of the same text
+        label, following = batch.labels_B[:, :-1][within], batch.inputs["ids"][:, 1:][within]
+        assert ((label == following) | (label == IGNORED)).all()
+        return
     for split in SPLITS:
         labels = torch.cat([task.batch(split, part).labels_B for part in torch.arange(task.size(split)).split(2000)])
         assert len(labels) == task.size(split)
@@ -103,7 +116,7 @@ def test_a_batch_may_be_changed_by_its_reader(task):
     batch.labels_B.fill_(-1)
     again = task.batch("train", rows)
     assert all(torch.equal(x, again.inputs[name]) for name, x in before.items())
-    assert (again.labels_B >= 0).all()
+    assert (again.labels_B != -1).all()
 
 
 def test_no_example_stands_in_two_splits(name, task):
@@ -132,6 +145,15 @@ def test_opening_again_gives_the_same_data_and_digest(name, task):
 
 
 def test_evaluate_counts_what_predict_gets_right(task):
+    if by_token(task):
+        words = task.inputs["ids"].vocabulary
+        found = task.evaluate(lambda inputs: np.eye(words, dtype=np.float32)[np.full_like(inputs["ids"], 1)], "test")
+        labels = [task.batch("test", torch.tensor([at])).labels_B for at in range(task.size("test"))]
+        counted = torch.cat([one[one != IGNORED] for one in labels])
+        assert len(found.correct_N) == len(found.loss_N) == len(found.text_N) == len(counted)
+        assert found.accuracy().value == pytest.approx(float((counted == 1).double().mean()))
+        assert found.perplexity().value == pytest.approx(np.exp(found.loss_N.mean()), rel=1e-5)
+        return
     labels = torch.cat([task.batch("test", part).labels_B for part in torch.arange(task.size("test")).split(2000)])
     sizes = []
 
@@ -152,13 +174,16 @@ def test_evaluate_counts_what_predict_gets_right(task):
 def test_loss_is_a_mean_that_can_be_smoothed(task):
     class Constant(torch.nn.Module):
         def forward(self, **inputs):
-            logits = torch.zeros(len(next(iter(inputs.values()))), len(task.classes))
-            logits[:, 0] = 2.0
+            first = next(iter(inputs.values()))
+            shape = (*first.shape, task.inputs["ids"].vocabulary) if by_token(task) else (len(first), len(task.classes))
+            logits = torch.zeros(shape)
+            logits[..., 0] = 2.0
             return logits
 
     batch = task.batch("train", torch.arange(8))
     logits = Constant()(**batch.inputs)
-    assert torch.equal(task.loss(Constant(), batch), torch.nn.functional.cross_entropy(logits, batch.labels_B))
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, -2), batch.labels_B.flatten(), ignore_index=IGNORED)
+    assert torch.equal(task.loss(Constant(), batch), expected)
     assert task.loss(Constant(), batch, 0.1) != task.loss(Constant(), batch)
 
 

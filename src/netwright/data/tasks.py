@@ -8,9 +8,10 @@ Shape legend: B batch, K classes, N examples.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from netwright.core import stats
 from netwright.core.measurement import Measurement
 
 Split = Literal["train", "validation", "test"]
+IGNORED = -100
+"""The label of a token that does not count: the one that torch's cross-entropy ignores."""
 Arrays = Mapping[str, NDArray[Any]]
 Predict = Callable[[Arrays], NDArray[np.float32]]
 """Named inputs -> logits_BK. A torch model and an exported file's Runner both look like this."""
@@ -54,16 +57,47 @@ class Evaluation:
 
     correct_N: NDArray[np.bool_]
     loss_N: NDArray[np.float32]
+    text_N: NDArray[np.int64] | None = None
+    """Of tokens: the number of the text each stands in. Those of one text are alike, so intervals are over texts."""
 
     def accuracy(self, **about: Any) -> Measurement:
-        """Share correct, with Wilson's interval."""
+        """Share correct, with Wilson's interval; of tokens, an interval over texts."""
+        if self.text_N is not None:
+            share = stats.clustered(self.correct_N, self.text_N)
+            low, high = max(0.0, share.low), min(1.0, share.high)
+            if share.value in (0.0, 1.0):  # no spread was seen, which is not none: as if a text were one token
+                few = stats.proportion(round(share.value * share.n), share.n)
+                low, high = few.low, few.high
+            return Measurement(quantity="accuracy", value=share.value, low=low, high=high, n=share.n, **about)
         share = stats.proportion(int(self.correct_N.sum()), len(self.correct_N))
         return Measurement(quantity="accuracy", value=share.value, low=share.low, high=share.high, n=share.n, **about)
 
     def loss(self, **about: Any) -> Measurement:
         """Mean cross-entropy in nats, with a bootstrap interval over examples."""
-        mean = stats.bootstrap(self.loss_N, resamples=500)
+        mean = self._loss()
         return Measurement(quantity="loss", value=mean.value, low=mean.low, high=mean.high, n=mean.n, **about)
+
+    def perplexity(self, **about: Any) -> Measurement:
+        """e to the mean loss: among how many tokens the next one might as well have been drawn."""
+        mean = self._loss()
+        low, value, high = (math.exp(min(x, 700.0)) for x in (mean.low, mean.value, mean.high))
+        return Measurement(quantity="perplexity", value=value, low=low, high=high, n=mean.n, **about)
+
+    def perplexity_ratio(self, reference: Evaluation, **about: Any) -> Measurement:
+        """Perplexity over that of a reference on the same tokens: 0.8 is a fifth less; compared in pairs."""
+        if self.loss_N.shape != reference.loss_N.shape:
+            raise ValueError(f"{len(self.loss_N)} tokens cannot be paired with {len(reference.loss_N)}")
+        change_N = self.loss_N.astype(np.float64) - reference.loss_N
+        mean = (
+            stats.bootstrap(change_N, resamples=500) if self.text_N is None else stats.clustered(change_N, self.text_N)
+        )
+        low, value, high = (math.exp(max(-700.0, min(x, 700.0))) for x in (mean.low, mean.value, mean.high))
+        return Measurement(quantity="perplexity_ratio", value=value, low=low, high=high, n=mean.n, **about)
+
+    def _loss(self) -> stats.Interval:
+        if self.text_N is None:
+            return stats.bootstrap(self.loss_N, resamples=500)
+        return stats.clustered(self.loss_N, self.text_N)
 
 
 class Task(Protocol):
@@ -117,6 +151,15 @@ def in_order(task: Task, split: Split, batch: int) -> Iterator[Batch]:
     """All batches of a split, unaugmented, in order."""
     for indices_B in torch.split(torch.arange(task.size(split)), batch):
         yield task.batch(split, indices_B)
+
+
+@runtime_checkable
+class LanguageModel(Protocol):
+    """A network that predicts next tokens: what its last layer reads, and the matrix of that layer, weight_VD."""
+
+    head: Tensor
+
+    def features(self, ids_BT: Tensor, positions_BT: Tensor | None = None) -> tuple[Tensor, Any]: ...
 
 
 class Classification:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netwright.core.error import UserError
-from netwright.data import text
+from netwright.data import reviews
 from netwright.data.encoder import FILE, PAD, SPECIAL, START, STEP, UNKNOWN, Encoder, words
-from netwright.data.text import Config, TextTask
+from netwright.data.reviews import Config, TextTask
 
 
 def test_words():
@@ -87,7 +87,7 @@ def corpus(tmp_path) -> dict[str, torch.Tensor]:
     raw = [{"t": f"{'good' if n % 2 else 'bad'} film number{n}" + " very" * (n % 7), "s": n % 2} for n in range(60)]
     raw[59]["t"] = "only the test says so"
     (tmp_path / "reviews.json").write_text(json.dumps(raw))
-    return text._read(tmp_path)
+    return reviews._read(tmp_path)
 
 
 SPLIT = "r" * 40 + "??" + "e" * 18
@@ -159,6 +159,6 @@ def test_a_map_of_another_source_is_refused(corpus):
 
 
 def test_the_shipped_map_has_the_official_sizes():
-    split = (Path(text.__file__).parent / "splits" / "imdb_official_split.txt").read_text().strip()
+    split = (Path(reviews.__file__).parent / "splits" / "imdb_official_split.txt").read_text().strip()
     assert {mark: split.count(mark) for mark in "re?"} == {"r": 24996, "e": 24996, "?": 8}
     assert len(split) == 50_000
