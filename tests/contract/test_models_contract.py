@@ -12,26 +12,46 @@ from netwright.models import MODELS, FromData
 
 IMAGE = {"image": Input((3, 20, 20), "float32")}
 TEXT = {"ids": Input((None,), "int64", 50), "mask": Input((None,), "bool")}
+LANGUAGE = {"ids": Input((None,), "int64", 50), "positions": Input((None,), "int64")}
+KINDS = {"transformer": TEXT, "llama": LANGUAGE, "gpt2": LANGUAGE}
+SMALL = {"gpt2": {"width": 32, "depth": 2, "heads": 2}}
+"""Settings of networks whose defaults would make a test slow."""
+BUILT = sorted(set(MODELS) - {"pretrained"})
+"""Networks that begin from nothing; trained ones are those of their own tests."""
 
 
 def fitting(name):
-    return TEXT if name == "transformer" else IMAGE
+    return KINDS.get(name, IMAGE)
 
 
 def example(inputs, batch):
     torch.manual_seed(0)
     if "image" in inputs:
         return {"image": torch.randn(batch, 3, 20, 20)}
+    if "positions" in inputs:
+        positions = torch.arange(9).repeat(batch, 1)
+        positions[::2, 5:] -= 5  # two texts in a row
+        return {"ids": torch.randint(1, 50, (batch, 9)), "positions": positions}
     mask = torch.arange(9) < torch.randint(4, 10, (batch, 1))
     return {"ids": torch.randint(1, 50, (batch, 9)) * mask, "mask": mask}
 
 
-@pytest.fixture(params=sorted(MODELS))
+def labels_of(inputs, batch):
+    """A class of each example, or of each token."""
+    labels = torch.arange(batch) % 5
+    return labels[:, None].expand(batch, 9) + torch.arange(9) if "positions" in inputs else labels
+
+
+def loss_of(logits, labels):
+    return torch.nn.functional.cross_entropy(logits.flatten(0, -2), labels.flatten())
+
+
+@pytest.fixture(params=BUILT)
 def network(request):
     module = table.resolve(MODELS, request.param, "model.name")
     inputs = fitting(request.param)
     torch.manual_seed(0)
-    model = module.build(module.Config(), inputs, 5)
+    model = module.build(module.Config(**SMALL.get(request.param, {})), inputs, 5)
     if isinstance(model, FromData):
         model.initialize(example(inputs, 64))
     return request.param, module, model, inputs
@@ -42,7 +62,7 @@ def test_it_answers_one_row_of_logits_an_example(network):
     model.eval()
     for batch in (1, 3):
         logits = model(**example(inputs, batch))
-        assert logits.shape == (batch, 5)
+        assert logits.shape == ((batch, 9, 50) if inputs is LANGUAGE else (batch, 5))
         assert torch.isfinite(logits).all()
 
 
@@ -58,17 +78,17 @@ def test_every_trainable_weight_gets_a_gradient(network):
     _, _, model, inputs = network
     model.train()
     logits = model(**example(inputs, 8))
-    torch.nn.functional.cross_entropy(logits, torch.arange(8) % 5).backward()
+    loss_of(logits, labels_of(inputs, 8)).backward()
     assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
 def test_it_learns_eight_examples_by_heart(network):
     _, _, model, inputs = network
     model.train()
-    batch, labels = example(inputs, 8), torch.arange(8) % 5
+    batch, labels = example(inputs, 8), labels_of(inputs, 8)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=3e-3)
     for _ in range(60):
-        loss = torch.nn.functional.cross_entropy(model(**batch), labels)
+        loss = loss_of(model(**batch), labels)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -86,9 +106,10 @@ def test_the_same_seed_gives_the_same_network(network):
 
 def test_another_kind_of_task_is_refused(network):
     name, module, _, inputs = network
-    other = IMAGE if inputs is TEXT else TEXT
-    with pytest.raises(UserError, match=name):
-        module.build(module.Config(), other, 5)
+    for other in (IMAGE, TEXT, LANGUAGE):
+        if other is not inputs:
+            with pytest.raises(UserError, match=name):
+                module.build(module.Config(), other, 5)
 
 
 def test_its_config_names_it_and_round_trips(network):

@@ -14,6 +14,9 @@ MODELS = {
     "resnet9": "netwright.models.resnet",
     "resnet50": "netwright.models.resnet50",
     "transformer": "netwright.models.transformer",
+    "llama": "netwright.models.llama",
+    "gpt2": "netwright.models.gpt2",
+    "pretrained": "netwright.models.pretrained",
 }
 """Model name -> module with `Config` and `build(config, inputs, classes) -> nn.Module`.
 

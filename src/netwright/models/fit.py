@@ -37,3 +37,25 @@ def ids_vocabulary(model: str, inputs: Mapping[str, Input], positions: int) -> i
             f"model.positions={longest}",
         )  # fmt: skip
     return inputs["ids"].vocabulary
+
+
+def next_ids(model: str, inputs: Mapping[str, Input], positions: int, known: int = 0) -> int:
+    """How many ids a network must know: `known` where it says so itself, else those of the task of language.
+
+    Raises UserError for any other task, for longer texts, and where the tokenizer has ids that it does not know.
+    """
+    if "ids" not in inputs or "mask" in inputs or inputs["ids"].vocabulary < 1:
+        raise UserError(
+            "model.name", model, f"it predicts the next token of a text; this task has {', '.join(inputs)}",
+            "use model.name=transformer to classify texts, cnn, resnet9 or mlp for images",
+        )  # fmt: skip
+    if inputs["ids"].longest > positions:
+        longest = inputs["ids"].longest
+        raise UserError(
+            "model.positions", positions, f"at least the {longest} tokens that texts of this task have",
+            f"task.max_tokens={positions}",
+        )  # fmt: skip
+    ids = inputs["ids"].vocabulary
+    if known and ids > known:
+        raise UserError("task.tokenizer", f"{ids:,} ids", f"this model knows {known:,}", "leave task.tokenizer out")
+    return known or ids

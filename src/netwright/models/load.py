@@ -49,6 +49,7 @@ def open_model(artifact: Artifact) -> nn.Module:
     _compare(path, {name: (tuple(x.shape), x.dtype) for name, x in outline.state_dict().items()})
     if resized.KEY in artifact.model:  # at its full size it might not fit
         outline.load_state_dict(load_file(path), strict=True, assign=True)
+        fill_buffers(outline, artifact.model["name"])
         left = [name for name, x in outline.named_buffers() if x.is_meta]
         if left:
             raise _broken(artifact, f"{left[0]} is in no file, so the network cannot be built smaller")
@@ -59,10 +60,19 @@ def open_model(artifact: Artifact) -> nn.Module:
     return model.eval()
 
 
+def fill_buffers(model: nn.Module, name: str) -> None:
+    """Compute the buffers that no file holds, of a network that was built without memory; `name` is its table's."""
+    module = table.resolve(MODELS, name, "model.name", "netwright.models")
+    for buffer, make in getattr(module, "BUFFERS", {}).items():
+        setattr(model, buffer, make(model.config))
+
+
 def open_task(artifact: Artifact) -> Task:
     """The task an artifact was trained on. Raises UserError when its data are no longer the same."""
     stated = {key: value for key, value in artifact.task.items() if key not in ("classes", "digest")}
     section = {key: value for key, value in stated.items() if value is not None}  # TOML has no word for None
+    if artifact.processor.get("kind") == "tokens":  # it brings its own
+        section["tokenizer"] = str(artifact.folder)
     config = recipe.config_of(TASKS, section, "task")
     if "classes" in {field.name for field in dataclasses.fields(config)}:  # a count there, a list of names here
         section["classes"] = len(artifact.task["classes"])
@@ -101,7 +111,7 @@ def inputs_of(artifact: Artifact) -> dict[str, Input]:
 def build(artifact: Artifact) -> nn.Module:
     """The network that an artifact's manifest describes, freshly initialized."""
     classes = artifact.task.get("classes")
-    if not isinstance(classes, list) or not classes:
+    if not isinstance(classes, list) or not (classes or "positions" in artifact.inputs):
         raise _broken(artifact, "its task section lists no classes")
     module = table.resolve(MODELS, artifact.model["name"], "model.name", "netwright.models")
     settings = {key: value for key, value in artifact.model.items() if key not in (resized.KEY, quantized.KEY)}
