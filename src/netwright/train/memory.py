@@ -6,6 +6,7 @@ Does not know the loop; the finder is given a function that trains one step of a
 from __future__ import annotations
 
 import contextlib
+import copy
 import ctypes
 import gc
 import resource
@@ -73,6 +74,13 @@ def _frozen_statistics(block: nn.Module) -> Iterator[None]:
         for norm, buffers in zip(norms, kept, strict=True):
             for name, value in buffers.items():
                 setattr(norm, name, value)
+
+
+def trial_copy(model: nn.Module) -> nn.Module:
+    """A copy of a network for trying steps on; frozen weights, which no step changes, are shared and not copied."""
+    kept = {id(x) for x in model.state_dict(keep_vars=True).values()}
+    shared = {id(x): x for x in model.buffers() if id(x) not in kept}
+    return copy.deepcopy(model, shared)
 
 
 def peak_bytes(device: torch.device) -> int:

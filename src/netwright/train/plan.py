@@ -7,7 +7,6 @@ network; what earlier runs here took against their plans widens or narrows the i
 from __future__ import annotations
 
 import contextlib
-import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -25,7 +24,7 @@ from netwright.core.workload import Workload
 from netwright.data.tasks import Task
 from netwright.models import facts
 from netwright.train.loop import begin, settings
-from netwright.train.memory import peak_bytes, recompute, reset_peak
+from netwright.train.memory import peak_bytes, recompute, reset_peak, trial_copy
 from netwright.train.parallel import Team
 from netwright.train.step import Config, Training, choose_device, predictor
 
@@ -147,7 +146,7 @@ def _probe(model: nn.Module, task: Task, config: Config, team: Team | None) -> t
     share = (team or Team("none", 0, 1, device)).share(torch.arange(config.batch))
     batch = share.stop - share.start
     trial = replace(config, parallel="none", batch=batch, epochs=max(config.epochs, 1))
-    clone = copy.deepcopy(model)
+    clone = trial_copy(model)
     reset_peak(device)
     with settings(config):
         training = begin(clone, task, trial, Team("none", 0, 1, device))
@@ -156,7 +155,7 @@ def _probe(model: nn.Module, task: Task, config: Config, team: Team | None) -> t
     shown = quiet if team and not team.leads else progress("Planning", None)
     with settings(config), recompute(clone, config.checkpointing), shown as advance:
         levels = [_timed(training, level, PROBE_SECONDS / len(steps), advance) for level in steps]
-        indices = torch.arange(min(500, task.size("validation")))
+        indices = torch.arange(min(500 if task.classes else 2, task.size("validation")))  # of tokens, logits are many
         training.enter(0)
         inputs = {name: x.numpy() for name, x in task.batch("validation", indices).inputs.items()}
         predict = predictor(clone, device, training.autocast)

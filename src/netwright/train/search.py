@@ -5,7 +5,6 @@ Both leave the network, the optimizer and the random state as they were.
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from netwright.core.run import progress
 from netwright.data.tasks import Task
 from netwright.train.loop import settings
 from netwright.train.lr import RangeTest, range_test
-from netwright.train.memory import BatchFound, find_batch, recompute
+from netwright.train.memory import BatchFound, find_batch, recompute, trial_copy
 from netwright.train.parallel import Team
 from netwright.train.step import Config, Training, choose_device
 
@@ -48,7 +47,7 @@ def learning_rate(
 def rates(model: nn.Module, task: Task, config: Config, steps: int = 60) -> RangeTest:
     """The range test on a copy of the network, with the recipe's own optimizer and batches."""
     trial = replace(config, parallel="none", schedule="constant", warmup=0.0, average=0.0)
-    clone = copy.deepcopy(model)
+    clone = trial_copy(model)
     with settings(trial), recompute(clone, trial.checkpointing), progress("Range test", steps, unit="steps") as advance:
         training = Training(clone, task, trial, Team("none", 0, 1, choose_device(trial.device)))
 
@@ -69,7 +68,7 @@ def batch_size(model: nn.Module, task: Task, config: Config, runs: Path | None =
 
         def one_step(batch: int) -> None:
             trial = replace(config, batch=batch, accumulate=1, parallel="none", average=0.0)
-            float(Training(copy.deepcopy(model), task, trial, Team("none", 0, 1, device)).one_step())
+            float(Training(trial_copy(model), task, trial, Team("none", 0, 1, device)).one_step())
             advance(1, f"batch {batch}")
 
         found: BatchFound = find_batch(one_step, budget, task.size("train"), device)

@@ -22,6 +22,7 @@ from netwright.core.error import UserError
 from netwright.core.recipe import Range
 from netwright.data.tasks import Arrays, Batch, Evaluation, Task, lengths
 from netwright.train import checkpoint
+from netwright.train.lora import Config as Lora
 from netwright.train.lr import ScheduleName, factor
 from netwright.train.multilevel.schedules import Config as Multilevel
 from netwright.train.parallel import Kind as Parallel
@@ -78,7 +79,8 @@ class Config:
     """What the processes that torchrun starts divide: the batch (ddp), the batch and the weights (fsdp2), layers
     (tensor), the list of layers (pipeline); the last three for models that do not fit into one device."""
     memory_gb: Annotated[float, Range(0, 1e6)] = 0.0
-    """Budget of the batch-size finder; 0 takes 80 % of what is free."""
+    """Memory of the process that a training keeps to, by micro-batches and gradient checkpointing; 0: no limit. The
+    batch-size finder takes it for its budget, and 80 % of what is free where it is 0."""
     checkpoint_seconds: Annotated[float, Range(0, 1e6)] = 5.0
     """Least time between checkpoints, and longer where writing one takes over 2 % of it; one is also
     written after each epoch."""
@@ -87,6 +89,8 @@ class Config:
     """Where alerts go beside the log: "https://..." or "command:..."."""
     plateau: Annotated[int, Range(0, 100_000)] = 5
     """Alert after so many epochs without a better value; 0 never does."""
+    lora: Lora = field(default_factory=Lora)
+    """Small matrices beside frozen weights; the default trains all weights."""
     multilevel: Multilevel = field(default_factory=Multilevel)
     """Training through coarser copies of the network; the default trains the network alone."""
 
@@ -339,21 +343,49 @@ def seed_device(device: torch.device, seed: int) -> None:
         torch.manual_seed(seed)
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of a setting; `auto` takes the first accelerator that answers, else the CPU."""
+NEEDED = {
+    "cuda": "needs NVIDIA's driver and a CUDA build of torch",
+    "xpu": "needs Intel's GPU driver (Arc, Iris Xe) and an XPU build of torch",
+    "mps": "needs macOS on Apple silicon",
+}
+"""Kind of device -> what it takes, said where it is absent."""
+
+
+def present_devices() -> list[str]:
+    """Kinds of devices that answer here, the one that `auto` takes first."""
     available: dict[str, Callable[[], bool]] = {
         "cuda": torch.cuda.is_available,
         "xpu": torch.xpu.is_available,
         "mps": torch.backends.mps.is_available,
         "cpu": lambda: True,
     }
+    return [kind for kind, answers in available.items() if answers()]
+
+
+def device_reason(name: str) -> str:
+    """Why a training runs where it does, in one line."""
+    device, present = choose_device(name), present_devices()
+    if name != "auto":
+        return f"Device: {device}, as train.device says"
+    absent = [kind for kind in NEEDED if kind not in present]
+    if device.type == "cpu":
+        return f"Device: cpu, for no accelerator answers ({', '.join(absent)})"
+    return f"Device: {device.type}, the first that answers of {', '.join(NEEDED)}"
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a setting; `auto` takes the first accelerator that answers, else the CPU.
+
+    Raises UserError for one that is absent, with what it needs.
+    """
+    present = present_devices()
     if name == "auto":
-        return torch.device(next(kind for kind, answers in available.items() if answers()))
+        return torch.device(present[0])
     kind, _, index = name.partition(":")
-    present = [kind for kind, answers in available.items() if answers()]
     counts: dict[str, Callable[[], int]] = {"cuda": torch.cuda.device_count, "xpu": torch.xpu.device_count}
     if kind not in present or (index and not (index.isdigit() and int(index) < counts.get(kind, lambda: 1)())):
-        raise UserError("train.device", name, f"this machine has {', '.join(present)}", "netwright doctor")
+        needs = f"{kind} {NEEDED[kind]}; " if kind in NEEDED and kind not in present else ""
+        raise UserError("train.device", name, f"{needs}this machine has {', '.join(present)}", "netwright doctor")
     return torch.device(name)
 
 

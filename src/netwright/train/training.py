@@ -21,29 +21,29 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from netwright.core import artifact, table
+from netwright.core import artifact, table, verdict
 from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
 from netwright.core.measurement import Measurement, exact
 from netwright.core.recipe import Recipe, Section, plain
 from netwright.core.run import Run, progress
-from netwright.data import TASKS
+from netwright.data import TASKS, language
 from netwright.data.tasks import Arrays, Evaluation, Task, open_task
 from netwright.hardware.detect import check_threads
 from netwright.hardware.power import Energy
-from netwright.models import MODELS, FromData, facts
+from netwright.models import MODELS, FromData, facts, pretrained
 from netwright.models.load import save
-from netwright.train import alerts, loop
+from netwright.train import alerts, budget, loop, lora
 from netwright.train.memory import peak_bytes
 from netwright.train.parallel import Team, join
 from netwright.train.plan import Scaled, against, measured_step, plan
-from netwright.train.step import Config, choose_device, fits, mix, predictor
+from netwright.train.step import Config, choose_device, device_reason, fits, mix, predictor
 
 SECTIONS: dict[str, Section] = {"task": TASKS, "model": MODELS, "train": Config}
 """What a training recipe may hold."""
 SEEN = 5000
 """Training examples that a network may be initialized from."""
-NO_EFFECT = ("mirrors", "alerts", "checkpoint_seconds", "memory_gb", "plateau")
+NO_EFFECT = ("mirrors", "alerts", "checkpoint_seconds", "plateau")
 """Settings of [train] that do not change the result, and so are no part of a run's key."""
 Step = Callable[..., Measurement]
 """`predict.parallel.step`, which stands above this floor."""
@@ -58,6 +58,16 @@ class Trained:
     measurements: tuple[Measurement, ...]
     plan: tuple[dict[str, Any], ...]
     reused: bool
+    verdicts: tuple[str, ...] = ()
+    """Of a language model that others trained before: what the training changed."""
+
+
+def resolved(recipe: Recipe) -> Recipe:
+    """A recipe whose task reads with the tokenizer of the model that is trained on, where none is named."""
+    task, model = recipe.sections.get("task"), recipe.sections.get("model")
+    if not isinstance(task, language.Config) or not isinstance(model, pretrained.Config) or task.tokenizer:
+        return recipe
+    return replace(recipe, sections={**recipe.sections, "task": replace(task, tokenizer=model.source)})
 
 
 def prepare(recipe: Recipe) -> tuple[Task, nn.Module]:
@@ -68,6 +78,7 @@ def prepare(recipe: Recipe) -> tuple[Task, nn.Module]:
     for section in ("task", "model"):
         if section not in recipe:
             raise UserError(section, None, "a section of every training recipe", f"add [{section}] with a name")
+    recipe = resolved(recipe)
     config: Config = recipe["train"]
     choose_device(config.device)
     check_threads("train.threads", config.threads)
@@ -89,13 +100,13 @@ def prepare(recipe: Recipe) -> tuple[Task, nn.Module]:
     return task, model
 
 
-def network(recipe: Recipe, task: Task) -> nn.Module:
-    """A freshly initialized network on the CPU."""
+def network(recipe: Recipe, task: Task, adapted: bool = True) -> nn.Module:
+    """A freshly initialized network on the CPU, with adapters where [train.lora] asks for them."""
     module = table.resolve(MODELS, recipe["model"].name, "model.name", "netwright.models")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(recipe["train"].seed, "weights"))
         model: nn.Module = module.build(recipe["model"], task.inputs, len(task.classes))
-    return model
+        return lora.adapt(model, recipe["train"].lora) if adapted and recipe["train"].lora.rank else model
 
 
 def train(recipe: Recipe, runs: Path, fresh: bool = False, step: Step | None = None) -> Trained | None:
@@ -104,6 +115,7 @@ def train(recipe: Recipe, runs: Path, fresh: bool = False, step: Step | None = N
     Under torchrun all processes call this; only the leading one gets a result, the others None. `step` predicts what a
     step takes on them.
     """
+    recipe = resolved(recipe)
     config: Config = recipe["train"]
     task, model = prepare(recipe)
     with join(config, choose_device(config.device)) as team:
@@ -116,6 +128,10 @@ def train(recipe: Recipe, runs: Path, fresh: bool = False, step: Step | None = N
         with Run.start(runs, "train", _key(recipe, task), fresh) as run:
             done = team.agree(kept(run))
             if not done:
+                if team.world == 1:
+                    section = budget.within(model, task, config, run)
+                    recipe = replace(recipe, sections={**recipe.sections, "train": section})
+                run.note(device_reason(config.device))
                 _write_recipe(run, recipe)
                 _train(recipe, task, model, run, team, step)
             return _finished(run, reused=done)
@@ -157,30 +173,50 @@ def _train(recipe: Recipe, task: Task, model: nn.Module, run: Run, team: Team, s
     elapsed = time.monotonic() - begin
     device = team.device
     loop.draw_curves(run)
-    model = network(recipe, task)  # the trained one may be spread over processes and devices
-    model.load_state_dict(fitted.weights)
+    del model
+    model = network(recipe, task, adapted=False)  # the trained one may be spread over processes and devices
+    before = _before(recipe, model, task)
+    adapter = lora.of(model, config.lora, fitted.weights) if config.lora.rank else None
+    if adapter is None:
+        model.load_state_dict(fitted.weights)
+    else:
+        lora.merge(model, adapter)
     if config.multilevel.schedule != "single":
         from netwright.train.multilevel import view
 
         view.after_training(model, task, config.multilevel, run.folder, run.metrics())
     seen = _tested(model, task)
+    source = recipe["model"].source if isinstance(recipe["model"], pretrained.Config) else ""
+
+    def fill(draft: Path) -> None:
+        save(model, task, facts.trace(model, task.example(1)), draft)
+        if adapter is not None:
+            lora.write(adapter, config.lora, draft / "adapter", source, pretrained.transposed(model))
+
     made = artifact.create(
         run.folder / "artifact",
-        lambda draft: save(model, task, facts.trace(model, task.example(1)), draft),
+        fill,
         format="torch",
         precision="fp32",
         task={**plain(recipe["task"]), "classes": list(task.classes), "digest": task.digest},
-        model=plain(recipe["model"]),
+        model=pretrained.section(recipe["model"], model),
         inputs=plain(dict(task.inputs)),
         processor=dict(task.processor),
-        made_by={"verb": "train", "train": {k: v for k, v in plain(config).items() if k not in NO_EFFECT}},
+        parents=pretrained.parents(recipe["model"]),
+        made_by={
+            "verb": "train",
+            **({"source": source} if source else {}),
+            "train": {k: v for k, v in plain(config).items() if k not in NO_EFFECT},
+        },
     )
     about: dict[str, Any] = {"artifact": made.digest, "conditions": {"split": "test", "precision": "fp32"}}
     conditions = {"last_process": elapsed, "device": str(device), "parallel": team.kind, "processes": team.world}
     actual = [
         seen.accuracy(**about),
         seen.loss(**about),
-        exact("parameters", sum(p.numel() for p in model.parameters())),
+        *([] if seen.text_N is None else [seen.perplexity(**about)]),
+        *([] if before is None else [seen.perplexity_ratio(before, **about)]),
+        exact("parameters", sum(p.numel() for p in (adapter.tensors.values() if adapter else model.parameters()))),
         exact("training_time", fitted.seconds, conditions=conditions),
         exact(
             "training_memory",
@@ -192,6 +228,8 @@ def _train(recipe: Recipe, task: Task, model: nn.Module, run: Run, team: Team, s
         actual.append(measured_step(fitted.step_seconds, conditions={"parallel": team.kind, "processes": team.world}))
     if energy.joules is not None and not run.resumed:  # of a resumed run only a part was counted
         actual.append(exact("training_energy", energy.joules, conditions={"parts": energy.parts}))
+    if told := budget.held(run, peak_bytes(device)):
+        run.note(told)
     compared = against(planned, actual)
     ratio = next((row["ratio"] for row in compared if row["quantity"] == "training_time"), None)
     run.finish(
@@ -201,6 +239,7 @@ def _train(recipe: Recipe, task: Task, model: nn.Module, run: Run, team: Team, s
             "measurements": plain(actual),
             "plan": compared,
             "time_over_plan": ratio,
+            "verdicts": verdict.of(actual, "tuned", "base"),
         }
     )
 
@@ -221,10 +260,16 @@ def _planned(
     return [Measurement(**row) for row in artifact.read_json(path)] if path else []
 
 
-def _tested(model: nn.Module, task: Task) -> Evaluation:
-    """What the trained network answers on the test split."""
+def _before(recipe: Recipe, model: nn.Module, task: Task) -> Evaluation | None:
+    """What a language model that others trained answers on the test split before it is trained on; None of others."""
+    pretrains = isinstance(recipe["model"], pretrained.Config) and isinstance(task, language.LanguageTask)
+    return _tested(model, task, "Testing what is trained on") if pretrains else None
+
+
+def _tested(model: nn.Module, task: Task, title: str = "Testing") -> Evaluation:
+    """What a network answers on the test split."""
     predict = predictor(model, torch.device("cpu"), contextlib.nullcontext)
-    with progress("Testing", task.size("test"), unit="examples") as advance:
+    with progress(title, task.size("test"), unit="examples") as advance:
 
         def counted(inputs: Arrays) -> NDArray[np.float32]:
             logits_BK = predict(inputs)
@@ -267,12 +312,13 @@ def _finished(run: Run, reused: bool) -> Trained:
         tuple(Measurement(**row) for row in result["measurements"]),
         tuple(result["plan"]),
         reused=reused,
+        verdicts=tuple(result.get("verdicts", ())),
     )
 
 
 def _key(recipe: Recipe, task: Task) -> dict[str, Any]:
     settings = {key: value for key, value in plain(recipe["train"]).items() if key not in NO_EFFECT}
-    return {"task": task.digest, "model": plain(recipe["model"]), "train": settings}
+    return {"task": task.digest, "model": pretrained.key(recipe["model"]), "train": settings}
 
 
 def _write_recipe(run: Run, recipe: Recipe) -> None:

@@ -95,7 +95,7 @@ class View:
         return nn.functional.interpolate(image_BCHW, size=size, mode="area")
 
     def _shorter(self, texts: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The beginning and the end of each text, as `data.text` shortens them: a quarter and three quarters."""
+        """The beginning and the end of each text, as `data.reviews` shortens them: a quarter and three quarters."""
         keep = max(max(1, math.ceil(self.inputs[name].longest * self.length)) for name in texts)
         tokens = max(x.shape[1] for x in texts.values())
         if tokens <= keep:
