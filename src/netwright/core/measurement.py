@@ -30,6 +30,12 @@ QUANTITIES: dict[str, Quantity] = {
     "accuracy": Quantity("fraction", "higher", "share of held-out examples classified correctly"),
     "accuracy_change": Quantity("fraction", "higher", "paired change of accuracy against the reference"),
     "loss": Quantity("nat", "lower", "mean cross-entropy on held-out examples"),
+    "perplexity": Quantity(
+        "ratio", "lower", "e to the mean loss of a token: among how many the next one is as if drawn"
+    ),
+    "perplexity_ratio": Quantity("ratio", "lower", "perplexity over that of the reference, on the same tokens"),
+    "bits_per_byte": Quantity("bit/B", "lower", "bits that a model needs to tell a byte of a text"),
+    "in_form": Quantity("fraction", "higher", "share of answers that end in the form that was asked for"),
     "latency": Quantity("s", "lower", "median time of one call"),
     "latency_p90": Quantity("s", "lower", "90th percentile of the time of one call"),
     "latency_p99": Quantity("s", "lower", "99th percentile of the time of one call"),
@@ -145,7 +151,9 @@ def readable(value: float, unit: str) -> str:
     if unit in ("", "1"):
         return f"{value:,.0f}"
     size = abs(value)
-    if unit == "nat" or size == 0:
+    if unit == "ratio":
+        return f"{value:.4g}" if size < 9999.5 else f"{value:,.0f}" if size < 1e9 else f"{value:.3g}"
+    if unit in ("nat", "bit/B") or size == 0:
         return f"{value:.4g} {unit}"
     if unit.startswith(("items", "tokens", "images", "sequences", "USD")):
         return f"{_three(value)} {unit}"

@@ -37,7 +37,8 @@ from netwright.core.figure import (
 from netwright.core.measurement import QUANTITIES, Measurement, readable, words
 from netwright.core.stats import running_mean
 
-__all__ = ["Dot", "Point", "bars", "curves", "front", "grid", "plan", "range_test", "roofline", "save_png", "svg_text"]
+__all__ = ["Dot", "Point", "bars", "curves", "front", "grid", "plan", "range_test", "roofline", "save_png", "svg_text",
+           "trend"]  # fmt: skip
 
 _MEASURED = {"marker": "o", "markersize": 7, "markeredgecolor": PAPER, "markeredgewidth": 1.2}
 _PREDICTED = {"marker": "D", "markersize": 6, "markerfacecolor": PAPER, "markeredgewidth": 1.8}
@@ -202,6 +203,25 @@ def bars(measurements: Mapping[str, Measurement]) -> Any:
             starts = "" if from_zero else ", the axis does not start at zero"
             axis.set_xlabel(f"{QUANTITIES[quantity].better} is better{starts}")
             _key(axis, found)
+    return figure
+
+
+def trend(measured: Sequence[tuple[str, Measurement]], title: str) -> Any:
+    """One quantity over time, with intervals: (name, measurement), oldest first; evenly spaced, for runs bunch."""
+    with panels([2.6]) as (figure, (axis,)):
+        found = [one for _, one in measured]
+        for at, one in enumerate(found):
+            axis.plot([at, at], [one.low, one.high], color=COLOURS[0], linewidth=1.8, alpha=0.6)
+        axis.plot([one.value for one in found], color=COLOURS[0], linewidth=1, alpha=0.4)
+        axis.plot([one.value for one in found], color=COLOURS[0], linestyle="none", **_MEASURED)
+        axis.set_title("\n".join(textwrap.wrap(title, 46)))
+        axis.margins(x=0.06, y=0.15)
+        axis.yaxis.set_major_locator(few_ticks(5))
+        axis.yaxis.set_major_formatter(ticks(found[0].unit))
+        many = len(found) > 2
+        names = [textwrap.shorten(name, 22, placeholder="…") for name, _ in measured]
+        axis.set_xticks(range(len(found)), names, rotation=30 * many, ha="right" if many else "center", fontsize=8)
+        axis.set_xlabel(f"{QUANTITIES[found[0].quantity].better} is better")
     return figure
 
 

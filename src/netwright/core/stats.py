@@ -52,6 +52,26 @@ def bootstrap(
     return Interval(point, min(float(low), point), max(float(high), point), len(x))
 
 
+def clustered(values: ArrayLike, groups: ArrayLike, level: float = 0.95) -> Interval:
+    """Mean of observations that come in groups of like ones, its interval that of a ratio over the groups.
+
+    The mean is the sum over groups by their sizes (Cochran 1977, section 2.11); `n` counts the groups.
+    """
+    x, (_, group_N) = _observations(values), np.unique(np.asarray(groups), return_inverse=True)
+    return ratio_of_sums(np.bincount(group_N, x), np.bincount(group_N), level)
+
+
+def ratio_of_sums(totals_G: ArrayLike, sizes_G: ArrayLike, level: float = 0.95) -> Interval:
+    """Sum of totals over sum of sizes, a pair each group: nats of texts by their bytes (Cochran 1977, section 2.11)."""
+    totals_G, sizes_G = np.asarray(totals_G, np.float64), np.asarray(sizes_G, np.float64)
+    mean, n = float(totals_G.sum() / sizes_G.sum()), len(sizes_G)
+    if n < 2:
+        return Interval(mean, mean, mean, n)
+    spread = math.sqrt(float(((totals_G - mean * sizes_G) ** 2).sum()) * n / (n - 1)) / float(sizes_G.sum())
+    half = z_value(level) * spread
+    return Interval(mean, mean - half, mean + half, n)
+
+
 def quantile(values: ArrayLike, q: float, level: float = 0.95) -> Interval:
     """A quantile with its distribution-free interval from order statistics (David and Nagaraja 2003, 7.1).
 
