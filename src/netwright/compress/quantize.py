@@ -26,6 +26,7 @@ from netwright.core.artifact import Artifact, describe
 from netwright.core.error import UserError
 from netwright.core.recipe import Range, plain
 from netwright.core.run import Run, progress
+from netwright.export import decoding
 from netwright.export.verify import certified
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ To = Literal["int8", "int8-dynamic", "int8-weights", "int4-weights", "int4", "bf
 OWN = "netwright"
 BITS: Mapping[str, tuple[int, int]] = {"int8": (8, 8), "int4": (4, 8), "int8-weights": (8, 0), "int4-weights": (4, 0)}
 """What the engine netwright makes -> bits of weights, bits of inputs."""
+OF_LANGUAGE = ("int8-weights", "int4-weights", "int8-dynamic", "bf16", "fp16")
+"""What is made of language models: static INT8 of their inputs loses what a few large channels hold."""
+ROWS = 32
+"""Training rows by which INT4 of a language model is settled."""
 SMALL = 32
 """Weights of a channel below which it has 8 bits: there is little to win, and first layers hurt most."""
 
@@ -53,6 +58,8 @@ class Config:
     """Training examples that activations are observed on; 0: as many as it takes for steady answers."""
     group: Annotated[int, Range(8, 4096)] = 64
     """Weights of INT4 that share a step."""
+    share: Annotated[float, Range(0, 1)] = 0.0
+    """Of language models in OpenVINO: how many of the weights have 4 bits, the others 8; 0: three in ten."""
     keep: tuple[str, ...] = ()
     """Layers that stay in floating point, or have 8 bits of INT4, by their names in the network."""
     sensitive: Annotated[int, Range(0, 10_000)] = 0
@@ -73,7 +80,7 @@ def apply(
     on grids. Raises UserError for an artifact that is no fp32 graph, a missing extra, and where no engine makes it.
     """
     check_source(artifact, config)
-    config = resolved(artifact, task, config)
+    config = resolved(artifact, task, chosen(artifact, config))
     if on_torch(config):
         return _on_grids(artifact, task, config, folder)
     if artifact.format == "torch":
@@ -111,6 +118,11 @@ def _file(artifact: Artifact, network: Artifact, task: Task, config: Config, fol
 
 def check_source(artifact: Artifact, config: Config) -> None:
     """Raises UserError for an artifact that cannot be quantized so, or a missing extra."""
+    config = chosen(artifact, config)
+    if decoding.generates(artifact) and config.to not in OF_LANGUAGE:
+        raise UserError(
+            "compress.to", config.to, f"of language models {', '.join(OF_LANGUAGE)} are made", "--method int8-weights"
+        )
     if on_torch(config):
         retrain.check_source(artifact, f"quantize to={config.to}")
         if config.to not in BITS:
@@ -133,6 +145,13 @@ def check_source(artifact: Artifact, config: Config) -> None:
     if package:
         table.need(package, f"quantization to {config.to}")
     calibration.check_memory(artifact)
+
+
+def chosen(artifact: Artifact, config: Config) -> Config:
+    """Of language models it is always the file with the cache that is quantized."""
+    if not decoding.generates(artifact) or config.engine != "auto" or not on_torch(config) or config.to == "int4":
+        return config
+    return replace(config, engine="onnxruntime")
 
 
 def resolved(artifact: Artifact, task: Task, config: Config) -> Config:
@@ -205,6 +224,10 @@ def _made(
         return format.converted(traced(rounding, network), network)
 
     title = f"quantizing to {config.to}"
+    if config.to == "int4-weights" and name == "nncf" and decoding.generates(artifact):
+        count = config.samples or ROWS
+        with progress(title, min(count, task.size("train"))) as advance:
+            return quantized(Examples(task, config.seed, count, advance)), []
     if config.to not in CALIBRATED:
         with progress(title, 1) as advance:
             graph = quantized(None)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ FORMATS = {
     "onnx": "netwright.export.onnx",
     "openvino": "netwright.export.openvino",
     "tensorrt": "netwright.export.tensorrt",
+    "gguf": "netwright.export.gguf",
 }
 """Format name -> module with `write(artifact, task, draft)`, `open(artifact, threads, precision) -> Runner`,
 
@@ -45,19 +46,24 @@ PACKAGES = {
     "onnx": ("onnx", "onnxruntime"),
     "openvino": ("openvino",),
     "tensorrt": ("onnx", "onnxruntime"),
+    "gguf": ("gguf",),
 }
 """Format name -> the packages that opening it imports; known without importing them."""
 
 IN_TORCH = ("torch", "program", "torchscript")
 """Formats that torch runs: on grids, too, it computes in floating point."""
+OF_LANGUAGE = ("gguf",)
+"""Formats that hold language models alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """How an export is checked."""
+    """How an export is stored and checked."""
 
     examples: Annotated[int, Range(1, 1_000_000)] = 1000
     """Validation examples of the certificate."""
+    precision: Literal["", "F32", "F16", "Q8_0", "Q4_0", "Q4_1"] = ""
+    """What a GGUF stores matrices in; empty: F32. Other formats are made smaller by `netwright compress`."""
 
 
 class Runner(Protocol):
@@ -82,38 +88,56 @@ def open(artifact: Artifact, threads: int = 1, precision: str | None = None) -> 
     return runner
 
 
-def check_source(artifact: Artifact, format: str) -> None:
+def check_source(artifact: Artifact, format: str, precision: str = "") -> None:
     """Raises UserError for an unknown format, a missing extra, or an artifact that is no source of one."""
     if format not in table.names(FORMATS, "netwright.formats"):
         table.resolve(FORMATS, format, "export.format", "netwright.formats")
     for package in PACKAGES.get(format, ()):
         table.need(package, f"the format {format}")
+    if "positions" in artifact.inputs and format == "tensorrt":
+        raise UserError(
+            "export.format", format, "its sheet of commands knows no caches of language models", "--format onnx"
+        )
     if artifact.format != "torch":
         raise UserError(
             "artifact", artifact.name, 'only an artifact of format "torch" is exported',
             "give the one it was made from: its digest stands under parents in artifact.json",
         )  # fmt: skip
+    if precision and format not in OF_LANGUAGE:
+        raise UserError(
+            "export.precision", precision, f"{format} is written in what the artifact has; gguf can be told",
+            f"netwright compress {artifact.folder} --method int8",
+        )  # fmt: skip
+    if format in OF_LANGUAGE:
+        table.resolve(FORMATS, format, "export.format", "netwright.formats").check_source(artifact)
 
 
-def write(artifact: Artifact, format: str, task: Task, folder: Path, *, n: int = 1000, threads: int = 1) -> Artifact:
-    """Export a torch artifact to a format, at `folder`, certified on `n` validation examples.
+def write(
+    artifact: Artifact, format: str, task: Task, folder: Path, *, n: int = 1000, threads: int = 1, precision: str = ""
+) -> Artifact:
+    """Export a torch artifact to a format, at `folder`, certified on `n` validation examples; `precision` as in Config.
 
     Raises UserError, and leaves nothing behind, when the result is not equal to its source.
     """
     from netwright.export.verify import certified
 
-    check_source(artifact, format)
+    check_source(artifact, format, precision)
     module = table.resolve(FORMATS, format, "export.format", "netwright.formats")
+    kept = artifact.precision if format in IN_TORCH else stored(artifact)
+    told: dict[str, Any] = {}
+    if format in OF_LANGUAGE:
+        told = {"stored": precision or next(iter(module.PRECISIONS))}
+        kept = module.PRECISIONS[told["stored"]]
     return certified(
         folder,
-        lambda draft: _written(module, artifact, task, draft),
+        lambda draft: _written(module, artifact, task, draft, told),
         artifact,
         task,
         n=n,
         threads=threads,
         format=format,
-        precision=artifact.precision if format in IN_TORCH else stored(artifact),
-        made_by={"verb": "export", **module.SETTINGS},
+        precision=kept,
+        made_by={"verb": "export", **module.SETTINGS, **told},
     )
 
 
@@ -124,7 +148,7 @@ def stored(artifact: Artifact) -> str:
     return quantized.precision(artifact.model) if artifact.precision == "fp32" else artifact.precision
 
 
-def _written(module: Any, artifact: Artifact, task: Task, draft: Path) -> None:
+def _written(module: Any, artifact: Artifact, task: Task, draft: Path, told: Mapping[str, Any]) -> None:
     with progress(f"exporting to {module.__name__.rsplit('.', maxsplit=1)[-1]}", 1) as advance:
-        module.write(artifact, task, draft)
+        module.write(artifact, task, draft, **told)
         advance()

@@ -22,6 +22,7 @@ FILE = "card.md"
 def written(artifact: Artifact, certificate: Certificate) -> str:
     """The card of an artifact that is being made: its digest is not known yet, those of its parents are."""
     verdict = "passed" if certificate.passed else "; ".join(certificate.faults)
+    unit = "tokens" if certificate.perplexity else "validation examples"
     rows = [
         f"# {artifact.task['name']}/{artifact.model['name']} {artifact.precision} {artifact.format}",
         "",
@@ -37,9 +38,15 @@ def written(artifact: Artifact, certificate: Certificate) -> str:
         "",
         "What turns a raw example into these inputs stands under `processor` in artifact.json.",
         "",
-        f"Certificate, on {certificate.n} validation examples beside its source: {verdict}. Same top class in "
+        f"Certificate, on {certificate.n} {unit} beside its source: {verdict}. Same top class in "
         f"{100 * certificate.agreement:.2f} % [{100 * certificate.agreement_low:.2f}, "
         f"{100 * certificate.agreement_high:.2f}], relative error {certificate.relative_error:.2g}, executed in "
-        f"{certificate.executed}.",
+        f"{certificate.executed}.{_perplexity(certificate)}",
     ]
     return "\n".join(rows) + "\n"
+
+
+def _perplexity(certificate: Certificate) -> str:
+    if not certificate.perplexity:
+        return ""
+    return f" Perplexity {certificate.perplexity:.4g}, of its source {certificate.reference_perplexity:.4g}."

@@ -19,12 +19,14 @@ from netwright import export
 from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
 from netwright.core.table import extra
+from netwright.export import decoding
 from netwright.export.executed import bounded, check_inputs, most, ordered, refused
 
 if TYPE_CHECKING:
     import torch
 
     from netwright.data.tasks import Task
+    from netwright.export.decoding.rows import RowsRunner
 
 FILE = "model.onnx"
 OPSET = 20
@@ -42,6 +44,11 @@ _INT8 |= {"DynamicQuantizeMatMul"}
 def write(artifact: Artifact, task: Task, draft: Path) -> None:
     """Trace a torch artifact and write it as ONNX, batch and open dimensions by name."""
     extra("onnx", "the format onnx")
+    if decoding.generates(artifact):
+        from netwright.export.decoding import onnx as cached
+
+        cached.write(artifact, draft)
+        return
     from netwright.export.trace import trace
 
     save(converted(trace(artifact), artifact), artifact, draft)
@@ -49,21 +56,49 @@ def write(artifact: Artifact, task: Task, draft: Path) -> None:
 
 def converted(program: torch.export.ExportedProgram, artifact: Artifact) -> Any:
     """The ModelProto of a traced network; weights that it rounds to a grid are stored as integers."""
+    from netwright.export.trace import layers
+
+    model = _translated(program, artifact)
+    name_layers(model, [name for name, _ in layers(program)])
+    return model
+
+
+def exported(
+    module: torch.nn.Module,
+    artifact: Artifact,
+    example: Mapping[str, Any],
+    open_dimensions: Any,
+    **names: Any,
+) -> Any:
+    """The ModelProto of a module with inputs of its own; `names` are those of its inputs and outputs."""
+    import torch
+
+    from netwright.export.trace import layers, quiet
+
+    with quiet(), torch.no_grad():
+        program = torch.export.export(module, (), dict(example), dynamic_shapes=open_dimensions)
+    model = _translated(program, artifact, **names)
+    name_layers(model, [name.removeprefix("network.") for name, _ in layers(program)])
+    return model
+
+
+def _translated(program: torch.export.ExportedProgram, artifact: Artifact, **names: Any) -> Any:
     extra("onnxscript", "the format onnx")
     import torch
 
     from netwright.export.absorb import absorb
-    from netwright.export.trace import layers, quiet
+    from netwright.export.trace import quiet
 
     opset = OPSET_4 if export.stored(artifact).startswith("int4") else OPSET
     with quiet():
-        exported = torch.onnx.export(program, (), dynamo=True, opset_version=opset, external_data=False, verbose=False)
-    assert exported is not None
-    model = exported.model_proto  # made anew whenever it is asked for
+        found = torch.onnx.export(
+            program, (), dynamo=True, opset_version=opset, external_data=False, verbose=False, **names
+        )  # fmt: skip
+    assert found is not None
+    model = found.model_proto  # made anew whenever it is asked for
     if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         fold(model)
         absorb(model)
-    name_layers(model, [name for name, _ in layers(program)])
     return model
 
 
@@ -148,7 +183,7 @@ def save(model: Any, artifact: Artifact, draft: Path) -> None:
         for field in ("doc_string", "metadata_props"):
             if field in message.DESCRIPTOR.fields_by_name:
                 message.ClearField(field)
-    for stated in model.graph.input:
+    for stated in () if decoding.generates(artifact) else model.graph.input:
         shape = artifact.inputs[stated.name]["shape"]
         for dimension, size in zip(stated.type.tensor_type.shape.dim, [None, *shape], strict=True):
             if size is None:
@@ -191,39 +226,53 @@ def name_layers(model: Any, names: Sequence[str]) -> None:
             node.name = name
 
 
-def open(artifact: Artifact, threads: int, precision: str | None) -> OnnxRunner:
+def open(artifact: Artifact, threads: int, precision: str | None) -> OnnxRunner | RowsRunner:
     """A session of ONNX Runtime."""
-    if precision not in (None, artifact.precision):
-        raise UserError(
-            "precision", precision, f"ONNX Runtime runs this file in {artifact.precision}",
-            f"precision={artifact.precision}",
-        )  # fmt: skip
+    if decoding.generates(artifact):
+        from netwright.export.decoding import onnx as cached
+
+        return cached.runner(artifact, threads, precision)
+    check_precision(artifact, precision)
     model = load(artifact)
     content, quantized = model.SerializeToString(), any(n.op_type == "DequantizeLinear" for n in model.graph.node)
     del model
     return OnnxRunner(artifact, content, quantized, threads)
 
 
+def check_precision(artifact: Artifact, precision: str | None) -> None:
+    """Raises UserError for another precision than that of the file."""
+    if precision not in (None, artifact.precision):
+        raise UserError(
+            "precision", precision, f"ONNX Runtime runs this file in {artifact.precision}",
+            f"precision={artifact.precision}",
+        )  # fmt: skip
+
+
+def session(content: bytes, path: Path, threads: int, quantized: bool) -> tuple[Any, Mapping[str, int]]:
+    """A session of ONNX Runtime, and its matrix layers by what they are executed in. Raises UserError."""
+    runtime = extra("onnxruntime", "the format onnx")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4
+    # idle threads that spin would slow down whatever runs next in this process
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    with tempfile.TemporaryDirectory() as folder:
+        optimized = Path(folder) / "optimized.onnx"
+        if quantized:
+            options.optimized_model_filepath = str(optimized)
+        try:
+            opened = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as fault:  # its exceptions have no common base but this
+            raise refused(path, "ONNX Runtime", fault) from None
+        return opened, _layers(optimized.read_bytes() if quantized else content)
+
+
 class OnnxRunner:
     """An ONNX Runtime session with arrays for inputs."""
 
     def __init__(self, artifact: Artifact, content: bytes, quantized: bool, threads: int) -> None:
-        runtime = extra("onnxruntime", "the format onnx")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 4
-        # idle threads that spin would slow down whatever runs next in this process
-        options.add_session_config_entry("session.force_spinning_stop", "1")
         path = artifact.path(FILE)
-        with tempfile.TemporaryDirectory() as folder:
-            optimized = Path(folder) / "optimized.onnx"
-            if quantized:
-                options.optimized_model_filepath = str(optimized)
-            try:
-                self._session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-            except Exception as fault:  # its exceptions have no common base but this
-                raise refused(path, "ONNX Runtime", fault) from None
-            self.layers = _layers(optimized.read_bytes() if quantized else content)
+        self._session, self.layers = session(content, path, threads, quantized)
         check_inputs(artifact, path, {x.name: _TYPES.get(x.type, x.type) for x in self._session.get_inputs()})
         self.precision = most(self.layers, artifact.precision)
 

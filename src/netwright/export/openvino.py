@@ -6,6 +6,7 @@ told, and asked afterwards: the compiled model states the precision of every lay
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,12 +18,14 @@ from numpy.typing import NDArray
 from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
 from netwright.core.table import extra
+from netwright.export import decoding
 from netwright.export.executed import bounded, check_inputs, most, ordered, refused
 
 if TYPE_CHECKING:
     import torch
 
     from netwright.data.tasks import Task
+    from netwright.export.decoding.rows import RowsRunner
 
 FILE, WEIGHTS = "model.xml", "model.bin"
 SETTINGS: Mapping[str, Any] = {"format": "openvino", "compress_to_fp16": False}
@@ -41,6 +44,11 @@ _NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int
 def write(artifact: Artifact, task: Task, draft: Path) -> None:
     """Trace a torch artifact and convert it; constants stay in fp32."""
     extra("openvino", "the format openvino")
+    if decoding.generates(artifact):
+        from netwright.export.decoding import openvino as stateful
+
+        stateful.write(artifact, draft)
+        return
     from netwright.export.trace import trace
 
     save(converted(trace(artifact), artifact), artifact, draft)
@@ -52,7 +60,7 @@ def converted(program: torch.export.ExportedProgram, artifact: Artifact) -> Any:
     from netwright.export.trace import layers, quiet
 
     with quiet():
-        _no_telemetry()
+        without_telemetry()
         model = openvino.convert_model(program)
     name_layers(model, layers(program))
     round_before_pools(model)
@@ -65,8 +73,11 @@ def converted(program: torch.export.ExportedProgram, artifact: Artifact) -> Any:
 def save(model: Any, artifact: Artifact, draft: Path) -> None:
     """Write a Model, with the dimensions the manifest states: known sizes let kernels be chosen better."""
     openvino = extra("openvino", "the format openvino")
-    shapes = {name: [-1, *(-1 if size is None else size for size in x["shape"])] for name, x in artifact.inputs.items()}
-    model.reshape({name: openvino.PartialShape(shape) for name, shape in shapes.items()})
+    if not decoding.generates(artifact):  # a file that generates has ports of its own, which were never traced
+        shapes = {
+            name: [-1, *(-1 if size is None else size for size in x["shape"])] for name, x in artifact.inputs.items()
+        }
+        model.reshape({name: openvino.PartialShape(shape) for name, shape in shapes.items()})
     widen(model)
     try:
         openvino.save_model(model, draft / FILE, compress_to_fp16=False)
@@ -79,11 +90,23 @@ def save(model: Any, artifact: Artifact, draft: Path) -> None:
         ) from None  # fmt: skip
 
 
+@functools.cache
+def core() -> Any:
+    """The one Core of this process.
+
+    Each Core gives the thread a stack for signals, and takes it back when it goes; of two that do not go in the order
+    in which they came, the second leaves a stack that is gone, and the next Ctrl-C ends the process without a word.
+    """
+    made = extra("openvino", "the format openvino").Core()
+    made.get_property("CPU", "FULL_DEVICE_NAME")  # the stack comes with the device
+    return made
+
+
 def load(artifact: Artifact) -> Any:
     """The Model of an artifact. Raises UserError for what OpenVINO cannot read."""
-    openvino, path = extra("openvino", "the format openvino"), artifact.path(FILE)
+    path = artifact.path(FILE)
     try:
-        return openvino.Core().read_model(bounded(path), artifact.path(WEIGHTS))
+        return core().read_model(bounded(path), artifact.path(WEIGHTS))
     except RuntimeError as fault:
         raise refused(path, "OpenVINO", fault) from None
 
@@ -165,8 +188,12 @@ def _direction(weight: NDArray[Any]) -> NDArray[np.float64]:
     return direction_I
 
 
-def open(artifact: Artifact, threads: int, precision: str | None) -> OpenvinoRunner:
+def open(artifact: Artifact, threads: int, precision: str | None) -> OpenvinoRunner | RowsRunner:
     """A compiled model, in one stream. Raises UserError for a precision OpenVINO does not know."""
+    if decoding.generates(artifact):
+        from netwright.export.decoding import openvino as stateful
+
+        return stateful.runner(artifact, threads, precision)
     wanted = precision or artifact.precision
     integers = "int" in artifact.precision or "int" in wanted
     if wanted not in HINTS or (integers and wanted != artifact.precision):
@@ -178,16 +205,13 @@ class OpenvinoRunner:
     """A compiled model and one request, with arrays for inputs."""
 
     def __init__(self, artifact: Artifact, threads: int, precision: str) -> None:
-        openvino = extra("openvino", "the format openvino")
         model, path = load(artifact), artifact.path(FILE)
         types = {port.any_name: str(port.element_type.to_dtype()) for port in model.inputs}
         check_inputs(artifact, path, types)
         settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
         try:
-            compiled = openvino.Core().compile_model(
-                model, "CPU", {**settings, "INFERENCE_PRECISION_HINT": HINTS[precision]}
-            )
-            self.layers = _layers(compiled.get_runtime_model())
+            compiled = core().compile_model(model, "CPU", {**settings, "INFERENCE_PRECISION_HINT": HINTS[precision]})
+            self.layers = executed(compiled.get_runtime_model())
         except RuntimeError as fault:
             raise refused(path, "OpenVINO", fault) from None
         self._request = compiled.create_infer_request()
@@ -198,13 +222,14 @@ class OpenvinoRunner:
         return logits_BK
 
 
-def _layers(runtime_model: Any) -> Mapping[str, int]:
+def executed(runtime_model: Any) -> Mapping[str, int]:
+    """Matrix layers of a compiled model by the precision that they run in."""
     said = [operator.get_rt_info() for operator in runtime_model.get_ordered_ops()]
     runs = [str(info["runtimePrecision"].astype(str)) for info in said if info["layerType"].astype(str) in _MATRIX]
     return dict(Counter(_NAMES.get(name, name) for name in runs))
 
 
-def _no_telemetry() -> None:
+def without_telemetry() -> None:
     """Convert without reporting to anybody: the converter's own stand-in takes the sender's place."""
     from openvino.tools.ovc import telemetry_stub, telemetry_utils
 

@@ -5,7 +5,8 @@
     model.onnx | model.xml + model.bin     as they were certified
     artifact.json, certificate.json        what it is, whence it comes, sha256 of each file, how equal it is
     card.md                                the same for a person
-    run.py, requirements.txt               answers with nothing but the runtime and NumPy
+    run.py, requirements.txt               answers with nothing but the runtime and NumPy; a language model, which also
+                                           takes tokenizers, goes on with a text
 
 The archive is the same bytes whenever and wherever it is packed. Knows no network.
 """
@@ -23,6 +24,7 @@ from netwright.core import workload
 from netwright.core.artifact import MANIFEST, Artifact
 from netwright.core.error import UserError
 from netwright.core.recipe import plain
+from netwright.export import decoding
 
 LOADER = '''"""Answers of this model: `python run.py inputs.npz`, or of zeros without a file; needs {needs}."""
 import hashlib, json, sys
@@ -62,19 +64,63 @@ RUNTIMES = {
 }
 """Format -> the package it needs, how that is imported, and how a model is opened."""
 
+WRITER = '''"""Goes on with a text: `python run.py "Once upon a time"`; needs {needs}."""
+import hashlib, json, sys
+from pathlib import Path
+import numpy as np
+import tokenizers
+{importing}
+
+here = Path(__file__).resolve().parent
+about = json.loads((here / "artifact.json").read_text())
+for name, stated in about["files"].items():
+    if hashlib.sha256((here / name).read_bytes()).hexdigest() != stated["sha256"]:
+        sys.exit(f"{{name}} is not the file that was certified")
+says, words = about["processor"], tokenizers.Tokenizer.from_file(str(here / "tokenizer.json"))
+{opening}
+
+if __name__ == "__main__":
+    first = [words.token_to_id(says["special"]["bos_token"])] if says["begins"] else []
+    ids = first + words.encode(sys.argv[1] if len(sys.argv) > 1 else "Once upon a time", add_special_tokens=False).ids
+    read, most = 0, min(len(ids) + 64, about["model"]["positions"])
+    while len(ids) < most and ids[-1] not in says["stop"][not read and len(ids) == 1:]:
+        ids.append(int(answer(np.array([ids[read:]]), read, len(ids)).argmax()))
+        read = len(ids) - 1
+    print(words.decode(ids))
+'''
+"""The loader of a language model: greedy, 64 tokens at most, with the cache of keys and values."""
+_INPUTS = (
+    '{{"input_ids": ids, "attention_mask": np.ones((1, total), np.int64), "position_ids": np.arange(read, total)[None]'
+)
+WRITERS = {
+    "onnx": (
+        'session = onnxruntime.InferenceSession(here / "model.onnx", providers=["CPUExecutionProvider"])\n'
+        'past = {{x.name: np.zeros((1, x.shape[1], 0, x.shape[3]), "f4") for x in session.get_inputs()[3:]}}\n\n'
+        "def answer(ids, read, total):\n    logits, *present = session.run(None, "
+        + _INPUTS
+        + ", **past}})\n    past.update(zip(past, present))\n    return logits[0, -1]"
+    ),
+    "openvino": (
+        'model = openvino.Core().compile_model(here / "model.xml", "CPU", '
+        '{{"INFERENCE_PRECISION_HINT": "{hint}"}})\nrequest = model.create_infer_request()\n\n'
+        "def answer(ids, read, total):\n    return request.infer("
+        + _INPUTS
+        + ', "beam_idx": np.zeros(1, np.int32)}})[0][0, -1]'
+    ),
+}
+"""Format -> how a language model is opened and asked for the logits of the last token."""
+
 
 def pack(artifact: Artifact, path: Path) -> Path:
     """Write the archive. Raises UserError for a format without a loader, and for a full disk."""
     if artifact.format not in RUNTIMES:
         refuse(artifact.format)
-    needs, _, _ = RUNTIMES[artifact.format]
-    version = importlib.metadata.version(needs)
     kept = {name: artifact.path(name).read_bytes() for name in artifact.files if name != workload.FILE}
     manifest = {**artifact._manifest(), "files": {name: plain(artifact.files[name]) for name in kept}}
     texts = {
         MANIFEST: json.dumps(manifest, indent=1, sort_keys=True),
         "run.py": loader(artifact),
-        "requirements.txt": f"{needs}=={version}\nnumpy=={importlib.metadata.version('numpy')}\n",
+        "requirements.txt": "".join(f"{name}=={importlib.metadata.version(name)}\n" for name in needed(artifact)),
     }
     files = {**kept, **{name: text.encode() for name, text in texts.items()}}
 
@@ -101,10 +147,20 @@ def refuse(format: str) -> NoReturn:
     )  # fmt: skip
 
 
+def needed(artifact: Artifact) -> tuple[str, ...]:
+    """Packages that the loader imports."""
+    return (RUNTIMES[artifact.format][0], "numpy", *(["tokenizers"] if decoding.generates(artifact) else []))
+
+
 def loader(artifact: Artifact) -> str:
     """The text of run.py."""
     from netwright.export.openvino import HINTS
 
-    needs, importing, opening = RUNTIMES[artifact.format]
-    opening = opening.format(hint=HINTS.get(artifact.precision, "f32")) if artifact.format == "openvino" else opening
-    return LOADER.format(needs=f"{needs} and numpy", importing=importing, opening=opening)
+    _, importing, opening = RUNTIMES[artifact.format]
+    writes = decoding.generates(artifact)
+    opening = WRITERS[artifact.format] if writes else opening
+    if writes or artifact.format == "openvino":
+        opening = opening.format(hint=HINTS.get(artifact.precision, "f32"))
+    *names, last = needed(artifact)
+    needs = f"{', '.join(names)} and {last}"
+    return (WRITER if writes else LOADER).format(needs=needs, importing=importing, opening=opening)

@@ -15,6 +15,7 @@ from netwright.export import onnx
 
 if TYPE_CHECKING:
     from netwright.data.tasks import Task
+    from netwright.export.decoding.rows import RowsRunner
 
 SHEET = "tensorrt.md"
 SETTINGS: Mapping[str, Any] = {**onnx.SETTINGS, "format": "tensorrt"}
@@ -30,7 +31,7 @@ def write(artifact: Artifact, task: Task, draft: Path) -> None:
     (draft / SHEET).write_text(sheet(artifact), encoding="utf-8")
 
 
-def open(artifact: Artifact, threads: int, precision: str | None) -> onnx.OnnxRunner:
+def open(artifact: Artifact, threads: int, precision: str | None) -> onnx.OnnxRunner | RowsRunner:
     """A session of ONNX Runtime on the file that an engine is built of."""
     return onnx.open(artifact, threads, precision)
 

@@ -7,6 +7,7 @@ called fp32 that runs in bf16 is another model. It does not know how a file was 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from netwright.core import recipe, stats, workload
 from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
 from netwright.core.run import progress
-from netwright.export import card
+from netwright.export import card, decoding, tokens
 
 if TYPE_CHECKING:
     from netwright.data.tasks import Task
@@ -33,7 +34,7 @@ LENGTHS = (1, 2, 9)
 """What an open dimension is cut to, besides the lengths of the examples themselves."""
 LIMITS = {  # precision -> the largest relative error, the smallest agreement, what a runtime may execute
     "fp32": (1e-4, 0.999, ("fp32",)),
-    "bf16": (5e-2, 0.98, ("bf16", "fp32")),
+    "bf16": (5e-2, 0.98, ("bf16", "fp16", "fp32")),
     "fp16": (5e-2, 0.98, ("fp16", "bf16", "fp32")),
     "int8": (1.0, 0.95, ("int8",)),
     "int8-dynamic": (1.0, 0.95, ("int8",)),
@@ -50,8 +51,9 @@ class Certificate:
     """How far a candidate is from its reference, and whether that is near enough.
 
     `relative_error` is |candidate - reference|_2 / |reference|_2 over all logits; `agreement` the share of
-    the `n` examples whose top class is the same, with Wilson's 95 % interval. `layers` counts matrix
-    layers by the precision they were executed in. `faults` is empty when it passed.
+    the `n` examples whose top class is the same, with Wilson's 95 % interval; of language models `n` counts
+    tokens, and the interval is over rows. `layers` counts matrix layers by the precision they were executed
+    in. `faults` is empty when it passed.
     """
 
     reference: str
@@ -70,6 +72,9 @@ class Certificate:
     batches: tuple[int, ...]
     lengths: tuple[int, ...]
     faults: tuple[str, ...]
+    perplexity: float = 0.0
+    """Of a language model, on the same tokens as `reference_perplexity`; 0 of any other."""
+    reference_perplexity: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -77,9 +82,14 @@ class Certificate:
 
 
 def verify(candidate: Artifact, reference: Artifact, task: Task, n: int = 1000, threads: int = 1) -> Certificate:
-    """Compare two artifacts of one task on `n` validation examples, or on all where there are fewer."""
+    """Compare two artifacts of one task on `n` validation examples, or on all where there are fewer.
+
+    Of language models a certificate takes 8,192 tokens at most.
+    """
     new, old = export.open(candidate, threads), export.open(reference, threads)
     n = min(n, task.size("validation"))
+    if decoding.generates(candidate):
+        return _of_tokens(candidate, reference, task, n, new, old)
     found: list[tuple[NDArray[Any], NDArray[Any]]] = []
     batches, lengths = set(), set()
     with progress(f"verifying {candidate.format} {candidate.precision}", n) as advance:
@@ -123,6 +133,43 @@ def verify(candidate: Artifact, reference: Artifact, task: Task, n: int = 1000, 
         batches=tuple(sorted(batches)),
         lengths=tuple(sorted(lengths)),
         faults=tuple(faults),
+    )
+
+
+def _of_tokens(
+    candidate: Artifact, reference: Artifact, task: Task, n: int, new: export.Runner, old: export.Runner
+) -> Certificate:
+    with progress(f"verifying {candidate.format} {candidate.precision}", n) as advance:
+        found = tokens.compared(new, old, task, n, advance)
+    relative = math.sqrt(found.squares / max(found.signal, 1e-30)) if found.finite else -1.0
+    relative_limit, _, executable = LIMITS[candidate.precision]
+    faults = [] if found.finite else ["an answer is not finite"]
+    if relative > relative_limit:
+        faults.append(f"relative error {relative:.2g} is above {relative_limit:g}")
+    if found.finite:
+        faults += tokens.faults(found, candidate.precision)
+    if new.precision not in executable:
+        faults.append(f"it is executed in {new.precision}, not in {' or '.join(executable)}")
+    same, (perplexity, reference_perplexity) = found.agreement, found.perplexities
+    return Certificate(
+        reference=reference.digest,
+        n=same.n,
+        max_absolute_error=found.largest if found.finite else -1.0,
+        relative_error=relative,
+        relative_limit=relative_limit,
+        agreement=same.value,
+        agreement_low=same.low,
+        agreement_high=same.high,
+        agreement_limit=tokens.LIMITS[candidate.precision][0],
+        precision=candidate.precision,
+        executed=new.precision,
+        reference_executed=old.precision,
+        layers=dict(new.layers),
+        batches=tuple(sorted(found.batches)),
+        lengths=tuple(sorted(found.lengths)),
+        faults=tuple(faults),
+        perplexity=perplexity if found.finite else 0.0,
+        reference_perplexity=reference_perplexity if found.finite else 0.0,
     )
 
 

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
@@ -51,15 +52,25 @@ def numpy_product(seconds: float) -> list[float]:
 
 
 def torch_product(dtype: str, seconds: float, threads: int) -> list[float]:
-    """FLOP/s of torch's product in a dtype; empty where this torch and CPU have none."""
+    """FLOP/s of torch's product in a dtype; empty where this torch and CPU have none.
+
+    A processor without instructions for a dtype may take minutes for the whole product: then a smaller one is timed.
+    """
     torch = importlib.import_module("torch")
     torch.set_num_threads(threads)
+    kinds = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}
+    product = torch._int_mm if dtype == "int8" else torch.mm
     try:
-        if dtype == "int8":
-            a = torch.randint(-100, 100, (SIDE, SIDE), dtype=torch.int8)
-            return _rounds(seconds, 2 * SIDE**3, lambda: torch._int_mm(a, a))
-        a = torch.randn(SIDE, SIDE).to({"fp32": torch.float32, "bf16": torch.bfloat16}[dtype])
-        return _rounds(seconds, 2 * SIDE**3, lambda: torch.mm(a, a))
+        side = SIDE // 16
+        while True:
+            a = (100 * torch.randn(side, side).clamp(-1, 1)).to(kinds[dtype])
+            product(a, a)
+            start = time.perf_counter()
+            product(a, a)
+            spent = time.perf_counter() - start
+            if side == SIDE or 8 * spent > max(seconds, 0.1):
+                return _rounds(seconds, 2 * side**3, partial(product, a, a))
+            side *= 2
     except (RuntimeError, AttributeError):
         return []
 
