@@ -294,15 +294,15 @@ def _by_call(seen: dict[str, list[float]], calls: int) -> dict[str, list[float]]
 def _openvino(
     artifact: Artifact, inputs: list[Any], threads: int, calls: int, advance: Any, trace: Path | None
 ) -> Seen:
-    import openvino
 
     from netwright.export import openvino as format
 
     model = format.load(artifact)
     settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
     hint = format.HINTS[artifact.precision]
-    core = openvino.Core()
-    compiled = core.compile_model(model, "CPU", {**settings, "INFERENCE_PRECISION_HINT": hint, "PERF_COUNT": True})
+    compiled = format.core().compile_model(
+        model, "CPU", {**settings, "INFERENCE_PRECISION_HINT": hint, "PERF_COUNT": True}
+    )
     request = compiled.create_infer_request()
     fused = _fused(compiled.get_runtime_model(), artifact)
     seen: dict[str, list[float]] = {}

@@ -13,7 +13,7 @@ from netwright import export
 from netwright.core.artifact import Artifact
 from netwright.core.measurement import Measurement
 from netwright.core.run import progress
-from netwright.core.stats import z_value
+from netwright.core.stats import clustered, z_value
 
 if TYPE_CHECKING:
     from netwright.data.tasks import Evaluation, Split, Task
@@ -34,11 +34,17 @@ def quality(artifact: Artifact, task: Task, split: Split = "test", threads: int 
     return seen, seen.accuracy(artifact=artifact.digest, conditions=conditions)
 
 
+def judged(seen: Evaluation, **about: Any) -> list[Measurement]:
+    """What an evaluation says: the accuracy, and of a language model the perplexity."""
+    return [seen.accuracy(**about), *([] if seen.text_N is None else [seen.perplexity(**about)])]
+
+
 def accuracy_change(candidate: Evaluation, reference: Evaluation, level: float = 0.95, **about: Any) -> Measurement:
     """Accuracy of the candidate minus that of the reference, from the examples on which they differ.
 
     The interval is Agresti and Min's (2005, https://doi.org/10.1002/sim.1781): half an example added to
-    each cell of the two-by-two table. Unlike the bootstrap it keeps a width where no example differs.
+    each cell of the two-by-two table. Unlike the bootstrap it keeps a width where no example differs. Of tokens it is
+    one over texts, for those of one text are alike.
     """
     if candidate.correct_N.shape != reference.correct_N.shape:
         raise ValueError(f"{len(candidate.correct_N)} examples cannot be paired with {len(reference.correct_N)}")
@@ -46,13 +52,19 @@ def accuracy_change(candidate: Evaluation, reference: Evaluation, level: float =
     won = int((candidate.correct_N & ~reference.correct_N).sum())
     lost = int((reference.correct_N & ~candidate.correct_N).sum())
     value, total = (won - lost) / n, n + 2
-    middle, discordant = (won - lost) / total, (won + lost + 1) / total
-    half = z_value(level) * math.sqrt((discordant - middle**2) / total)
+    text_N = candidate.text_N
+    if text_N is not None and won + lost and text_N.min() < text_N.max():
+        mean = clustered(candidate.correct_N.astype(np.float64) - reference.correct_N, text_N, level)
+        low, high, n = mean.low, mean.high, mean.n
+    else:
+        middle, discordant = (won - lost) / total, (won + lost + 1) / total
+        half = z_value(level) * math.sqrt((discordant - middle**2) / total)
+        low, high = middle - half, middle + half
     return Measurement(
         quantity="accuracy_change",
         value=value,
-        low=max(-1.0, min(value, middle - half)),
-        high=min(1.0, max(value, middle + half)),
+        low=max(-1.0, min(value, low)),
+        high=min(1.0, max(value, high)),
         level=level,
         n=n,
         **{"conditions": {"won": won, "lost": lost}, **about},

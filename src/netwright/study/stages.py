@@ -18,14 +18,15 @@ from safetensors.numpy import load_file, save_file
 
 from netwright import export
 from netwright.compress import METHODS, chain, quantize
-from netwright.core import artifact, recipe, table
+from netwright.core import artifact, recipe, table, verdict
 from netwright.core.artifact import Artifact
+from netwright.core.error import UserError
 from netwright.core.measurement import Measurement, in_result
 from netwright.core.recipe import plain
-from netwright.core.run import Run
+from netwright.core.run import Run, state
 from netwright.data.tasks import Evaluation, Split, Task
 from netwright.hardware import detect
-from netwright.measure import bench, quality
+from netwright.measure import bench, evaluate, quality
 from netwright.models.load import open_task
 from netwright.train import training
 
@@ -77,14 +78,16 @@ def made(job: Job) -> str:
     return str((exported(runs, at, job.format) if job.format and at.format == "torch" else at).folder)
 
 
-def carried_out(runs: Path, source: Artifact, steps: Sequence[Any], fresh: bool = False) -> Artifact:
+def carried_out(
+    runs: Path, source: Artifact, steps: Sequence[Any], fresh: bool = False, compare: bool = True
+) -> Artifact:
     """An artifact made by methods in sequence; before one that works on a file, the network is exported."""
     at = source
     for step in steps:
         if not chain.makes_torch(step) and at.format == "torch":
             step = quantize.resolved(at, open_task(at), step)  # noqa: PLW2901 - what is sensitive is asked of the network
             at = at if quantize.of_network(step) else exported(runs, at, step.format)
-        at = compressed(runs, at, step, fresh)
+        at = compressed(runs, at, step, fresh, compare)
     return at
 
 
@@ -96,19 +99,46 @@ def exported(
         if not training.kept(run):
             task = open_task(source)
             run.finish(
-                {"artifact": export.write(source, format, task, run.folder / "artifact", n=config.examples).digest}
+                {
+                    "artifact": export.write(
+                        source, format, task, run.folder / "artifact", n=config.examples, precision=config.precision
+                    ).digest
+                }
             )
         return training.opened(run)
 
 
-def compressed(runs: Path, source: Artifact, config: Any, fresh: bool = False) -> Artifact:
-    """An artifact made smaller by one method."""
+def compressed(runs: Path, source: Artifact, config: Any, fresh: bool = False, compare: bool = True) -> Artifact:
+    """An artifact made smaller by one method; with `compare` a language model's perplexity beside its source's."""
     method = table.resolve(METHODS, config.name, "compress.name", "netwright.methods")
     with Run.start(runs, "compress", {"artifact": source.digest, "compress": config}, fresh) as run:
         if not training.kept(run):
             made = method.apply(source, open_task(source), config, run.folder / "artifact", run)
             run.finish({"artifact": made.digest})
-        return training.opened(run)
+        made = training.opened(run)
+        if compare and "positions" in source.inputs and "verdicts" not in run.result:
+            run.finish({**run.result, **_cost(runs, source, made, run)})
+        return made
+
+
+def verdicts(made: Artifact) -> list[str]:
+    """What a run has said of the language model that it made, against the one it was made from."""
+    result = state(made.folder.parent).get("result")
+    return list(result.get("verdicts", ())) if isinstance(result, dict) else []
+
+
+def _cost(runs: Path, source: Artifact, made: Artifact, run: Run) -> dict[str, Any]:
+    """Perplexity of a language model over that of the one it was made from, on the tokens of the test split."""
+    try:
+        task, threads = open_task(source), detect.usable_threads()
+        mine, first = (evaluated(runs, one, task, threads)[0] for one in (made, source))
+    except UserError as refusal:  # what was made is good without it
+        run.note(f"Its perplexity was not compared with that of {source.name}. {refusal}")
+        return {"verdicts": []}
+    conditions = {"split": "test", "reference": source.digest, "threads": threads}
+    change = mine.perplexity_ratio(first, artifact=made.digest, conditions=conditions)
+    found = [mine.perplexity(artifact=made.digest, conditions=conditions), change]
+    return {"measurements": plain(found), "verdicts": verdict.of(found, *evaluate.called([made, source]))}
 
 
 def evaluated(
@@ -123,8 +153,10 @@ def evaluated(
         if known is None:
             seen, accuracy = quality.quality(source, task, split, threads)
             seen_arrays: dict[str, Any] = {"correct": seen.correct_N.astype(np.uint8), "loss": np.asarray(seen.loss_N)}
+            seen_arrays |= {} if seen.text_N is None else {"text": seen.text_N}
             artifact.replace_file(path, lambda draft: save_file(seen_arrays, draft))
-            run.finish({"measurements": [plain(accuracy)]})
+            about = {"artifact": accuracy.artifact, "conditions": accuracy.conditions}
+            run.finish({"measurements": [plain(one) for one in quality.judged(seen, **about)]})
             known = seen
         return known, Measurement(**run.result["measurements"][0])
 
@@ -133,7 +165,7 @@ def _answers(path: Path) -> Evaluation | None:
     """What was kept of an evaluation; None where it is lost or damaged, and has to be done again."""
     try:
         arrays = load_file(path)
-        return Evaluation(arrays["correct"].astype(bool), arrays["loss"])
+        return Evaluation(arrays["correct"].astype(bool), arrays["loss"], arrays.get("text"))
     except (OSError, SafetensorError, KeyError):
         return None
 
