@@ -1,0 +1,196 @@
+"""A chat in the terminal: streamed Markdown, commands that begin with a slash, and Ctrl-C that ends a reply only.
+
+    Terminal(engine, console, input, Sampling(max_tokens=500)).run()
+
+A line that ends with a backslash goes on; three double quotes begin and end a text of several lines. Where the output
+is no terminal the reply is printed as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.text import Text
+
+from netwright.chat import sampling
+from netwright.chat.engine import Generator
+from netwright.chat.interrupt import noted
+from netwright.chat.sampling import Sampling
+from netwright.chat.turn import Piece, Statistics
+from netwright.core import recipe
+from netwright.core.error import UserError, did_you_mean
+from netwright.data.text import Message
+
+QUOTES = '"""'
+COMMANDS = {
+    "help": "what can be said",
+    "new": "forget the conversation",
+    "system TEXT": "what the model is told beforehand; without a text, nothing",
+    "set NAME=VALUE": "a setting of sampling, as temperature=0.7; alone, all of them",
+    "again": "another reply to the last message",
+    "undo": "take the last message and its reply back",
+    "show": "the conversation so far",
+    "stats": "what the last reply took",
+    "exit": "end (or Ctrl-D)",
+}
+
+
+class Terminal:
+    """A conversation with a person. `read` asks for a line with a prompt, and raises EOFError at the end."""
+
+    def __init__(
+        self, generator: Generator, console: Console, read: Callable[[str], str], told: Sampling, system: str = ""
+    ) -> None:
+        self._generator, self._console, self._read, self._told = generator, console, read, told
+        self._system = system
+        self.messages: list[Message] = []
+        self._last: Statistics | None = None
+
+    def run(self) -> int:
+        """Talk until the person ends it. Faults of what was asked are said, and nothing is lost."""
+        self._console.print("/help tells what can be said; Ctrl-C ends a reply, Ctrl-D the chat.", style="dim")
+        while True:
+            try:
+                text = self._asked()
+            except EOFError:
+                self._console.print()
+                return 0
+            except KeyboardInterrupt:
+                self._console.print()
+                continue
+            try:
+                if text.startswith("/"):
+                    if self._command(text[1:].strip()):
+                        return 0
+                elif text.strip():
+                    self._reply([*self.messages, Message("user", text)])
+            except UserError as refusal:
+                self._console.print(Text(str(refusal), "red"))
+
+    def _asked(self) -> str:
+        """A message, of one line or several."""
+        text = self._read("> ")
+        if text.lstrip().startswith(QUOTES):
+            text = text.lstrip()[len(QUOTES) :]
+            while QUOTES not in text:
+                text += "\n" + self._read(". ")
+            return text.partition(QUOTES)[0]
+        while text.endswith("\\"):
+            text = text[:-1] + "\n" + self._read(". ")
+        return text
+
+    def _reply(self, messages: list[Message]) -> None:
+        system = [Message("system", self._system)] if self._system else []
+        parts: list[str] = []
+        with noted() as interrupted, shown(self._console) as show:
+            last = Piece("")
+            for last in self._generator.stream([*system, *messages], self._told, lambda: bool(interrupted)):
+                parts.append(last.text)
+                show(last.text)
+        self.messages = [*messages, Message("assistant", "".join(parts))]
+        self._last = last.statistics
+        self._console.print(self._line(), style="dim")
+
+    def _line(self) -> str:
+        found = self._last
+        if found is None:
+            return "nothing was answered yet"
+        out = f"; {found.left_out} messages were too long ago" if found.left_out else ""
+        return f"{found.tokens} tokens, {found.per_second:.1f} a second, first after {found.first_token:.2f} s{out}"
+
+    def _command(self, words: str) -> bool:
+        """Carry out a command. True where it ends the chat."""
+        name, _, rest = words.partition(" ")
+        known = {one.split()[0]: one for one in COMMANDS}
+        if name not in known:
+            raise UserError("command", f"/{name}", did_you_mean(name, known), "/help")
+        if name == "exit":
+            return True
+        carried_out: dict[str, Callable[[str], None]] = {
+            "help": self._help, "new": self._new, "system": self._tell, "set": self._set, "again": self._again,
+            "undo": self._undo, "show": self._show, "stats": self._stats,
+        }  # fmt: skip
+        carried_out[name](rest.strip())
+        return False
+
+    def _help(self, rest: str) -> None:
+        for command, meaning in COMMANDS.items():
+            self._console.print(Text.assemble((f"  /{command:<15}", "bold"), meaning))
+
+    def _new(self, rest: str) -> None:
+        self.messages, self._last = [], None
+
+    def _tell(self, rest: str) -> None:
+        self._system = rest
+
+    def _set(self, rest: str) -> None:
+        named = {one.name: getattr(self._told, one.name) for one in fields(self._told)}
+        self._told = sampling.from_words({**named, **recipe.words(rest.split(), "/set")})
+        now = ", ".join(f"{name}={value}" for name, value in recipe.plain(self._told).items())
+        self._console.print("  " + now, style="dim", markup=False)
+
+    def _again(self, rest: str) -> None:
+        if not self.messages:
+            raise UserError("/again", "nothing was said", "a message first", "write one")
+        self._told = replace(self._told, seed=self._told.seed + 1)
+        self._reply(self.messages[:-1])
+
+    def _undo(self, rest: str) -> None:
+        del self.messages[-2:]
+        self._show(rest)
+
+    def _show(self, rest: str) -> None:
+        for one in self.messages:
+            self._console.print(Text(f"{one.role}: ", "bold"), Text(one.content), sep="")
+
+    def _stats(self, rest: str) -> None:
+        self._console.print(self._line(), style="dim")
+
+
+@contextlib.contextmanager
+def shown(console: Console) -> Iterator[Callable[[str], None]]:
+    """Within: text that grows, as Markdown; a block is printed for good as soon as the next one begins."""
+    if not console.is_terminal:
+        yield lambda text: console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
+        console.print()
+        return
+    left = ""
+    with Live(console=console, transient=True, refresh_per_second=10) as live:
+
+        def add(text: str) -> None:
+            nonlocal left
+            left += text
+            at = _blocks(left)
+            if at:
+                live.console.print(Markdown(left[:at]))
+                left = left[at:]
+            live.update(_cut(left, console.height - 2))
+
+        yield add
+        live.update("")
+    if left.strip():
+        console.print(Markdown(left))
+
+
+def _blocks(text: str) -> int:
+    """Where the last whole block of Markdown ends: at an empty line outside of fenced code."""
+    at, ended, fenced = 0, 0, False
+    for line in text.splitlines(keepends=True):
+        if line.lstrip().startswith(("```", "~~~")):
+            fenced = not fenced
+        at += len(line)
+        if not fenced and not line.strip() and line.endswith("\n"):
+            ended = at
+    return ended
+
+
+def _cut(text: str, lines: int) -> Any:
+    """What is not whole yet; of a block that is higher than the window its end."""
+    rows = text.splitlines()
+    return Markdown(text) if len(rows) <= lines // 2 else Text("\n".join(rows[-max(1, lines // 2) :]))

@@ -1,0 +1,139 @@
+"""What is chosen keeps its perplexity and is the fastest that does; what was measured is found again."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netwright.chat import choice
+from netwright.chat.choice import Config, Row
+from netwright.chat.engine import Engine
+from netwright.chat.turn import Piece, Statistics
+from netwright.core.error import UserError
+from netwright.data.language import byte_tokenizer
+from small_language import LLAMA, language_artifact
+
+ROWS = st.lists(
+    st.builds(
+        Row,
+        format=st.sampled_from(["torch", "gguf"]),
+        stored=st.sampled_from(["", "Q8_0", "Q4_0", "int4-weights"]),
+        computed=st.none(),
+        threads=st.integers(1, 4),
+        folder=st.just("x"),
+        loss=st.floats(-0.01, 0.1),
+        decode=st.floats(0, 100),
+        fault=st.sampled_from(["", "", "", "broken"]),
+    ),
+    min_size=1, max_size=8,
+)  # fmt: skip
+
+
+@given(ROWS)
+def test_what_is_chosen_is_the_fastest_that_keeps_its_perplexity(rows):
+    config = Config()
+    fine = [row for row in rows if not row.fault and row.decode > 0 and row.loss <= (0.05 if row.four_bits else 0.01)]
+    if not fine:
+        with pytest.raises(UserError, match="no candidate"):
+            choice.weighed(rows, config)
+        return
+    at, why = choice.weighed(rows, config)
+    row = rows[at]
+    assert row in fine
+    assert row.name in why
+    whole = max((one.decode for one in fine if not one.four_bits), default=0.0)
+    four = max((one.decode for one in fine if one.four_bits), default=0.0)
+    if row.four_bits:
+        assert row.decode == four >= 1.05 * whole
+    else:
+        assert row.decode >= 0.98 * whole
+        assert four < 1.05 * whole
+
+
+class Steady:
+    """A generator of a known speed that remembers its prompts."""
+
+    tokenizer, longest, precision = byte_tokenizer(), 200, "fp32"
+
+    def __init__(self, speed, prompts):
+        self.speed, self.prompts = speed, prompts
+
+    def stream(self, prompt, sampling=None, cancelled=None):
+        self.prompts.append(tuple(prompt))
+        yield Piece("", finish="length", statistics=Statistics(len(prompt), 0, 0, 4, 0.5, 1.0, self.speed))
+
+
+def test_four_bits_are_judged_by_the_upper_end_of_their_interval():
+    row = Row(format="gguf", stored="Q4_0", computed=None, threads=1, folder="x", loss=0.01, loss_high=0.04)
+    assert choice.passes(row, Config())
+    assert not choice.passes(dataclasses.replace(row, loss_high=0.06), Config())
+    assert choice.passes(dataclasses.replace(row, stored="Q8_0", loss_high=0.06), Config())
+
+
+def test_speeds_are_measured_with_prompts_that_differ_and_slow_ones_leave():
+    prompts = []
+    speeds = [100.0, 90.0, 10.0, 1000.0, 0.0]
+    row = Row(format="torch", stored="", computed=None, threads=1, folder="x")
+    rows = [row, row, row, dataclasses.replace(row, loss=0.5), dataclasses.replace(row, fault="broken")]
+    opened = []
+
+    def open_row(at):
+        opened.append(at)
+        return Steady(speeds[at], prompts)
+
+    found = choice.timed(rows, open_row, 257, Config(rounds=4))
+    assert [row.decode for row in found] == speeds
+    assert [opened.count(at) for at in range(5)] == [4, 4, 1, 4, 0]
+    assert len(set(prompts)) == len(prompts)
+    assert all(len(prompt) == 128 for prompt in prompts)
+
+
+def test_a_candidate_that_fails_while_it_is_timed_is_left_out():
+    row = Row(format="torch", stored="", computed=None, threads=1, folder="x")
+
+    def open_row(at):
+        if at:
+            raise UserError("engine", "x", "no", "none")
+        return Steady(5.0, [])
+
+    found = choice.timed([row, row], open_row, 257, Config(rounds=2))
+    assert [bool(one.fault) for one in found] == [False, True]
+    assert choice.weighed(found, Config())[0] == 0
+
+
+@pytest.mark.parametrize(("most", "counts"), [(1, (1,)), (2, (1, 2)), (6, (1, 2, 4, 6)), (8, (1, 2, 4, 8))])
+def test_counts_of_threads(most, counts):
+    assert choice.thread_counts(most) == counts
+
+
+def test_a_choice_is_measured_once_and_opens(tmp_path, monkeypatch):
+    artifact = language_artifact(tmp_path / "a", dataclasses.replace(LLAMA, vocabulary=257))
+    texts = [([1, 2, 3], np.array([2, 3, 4])), ([5, 6], np.array([6, -100]))]
+    monkeypatch.setattr(choice, "held_out", lambda artifact, most: texts)
+    config = Config(rounds=2, reply=4, prompt=8, threads=(1,), formats=("torch",), loss=0.5)
+    assert choice.known(artifact, tmp_path / "runs", config) is None
+    found = choice.choose(artifact, tmp_path / "runs", config)
+    assert [row.computed for row in found.rows] == ["fp32", "bf16"]
+    assert found.rows[0].loss == pytest.approx(0, abs=1e-6)
+    monkeypatch.setattr(choice, "measured", lambda *args: pytest.fail("measured again"))
+    assert choice.choose(artifact, tmp_path / "runs", config) == found
+    assert choice.known(artifact, tmp_path / "runs", config) == found
+    assert isinstance(found.open(), Engine)
+    assert choice.table(found, config).renderables[0].row_count == 2
+
+
+def test_held_out_texts_are_no_more_than_asked(tiny_language):
+    texts = choice.held_out(tiny_language, 100)
+    assert 0 < sum(len(ids) for ids, _ in texts) <= 100
+    assert all(len(ids) == len(labels) for ids, labels in texts)
+
+
+@pytest.fixture
+def tiny_language(tmp_path):
+    from netwright.data import language
+
+    artifact = language_artifact(tmp_path / "a", dataclasses.replace(LLAMA, vocabulary=257))
+    task = language.open(language.Config(max_tokens=128))
+    return dataclasses.replace(artifact, task={**artifact.task, "max_tokens": 128, "digest": task.digest})
