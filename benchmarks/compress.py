@@ -51,7 +51,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verb", choices=["int4", "prune", "distill", "zeros", "engines", "resnet50"])
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--seeds", type=int, default=5, help="of students")
+    parser.add_argument("--seeds", type=int, default=5, help="how many students of either kind")
+    parser.add_argument("--first", type=int, default=0, help="the seed of the first of them")
     parser.add_argument("--seconds", type=float, default=10.0, help="of timing each candidate")
     args = parser.parse_args()
     globals()[args.verb](args)
@@ -75,7 +76,7 @@ def distill(args: argparse.Namespace) -> None:
     """Of each seed a student with and one without the teacher; what they differ by is paired over all of them."""
     first = network(args)
     pairs = []
-    for seed in range(args.seeds):
+    for seed in range(args.first, args.first + args.seeds):
         alone = network(args, {"seed": seed}, width=12)
         text = f'distill student=["width=12"] temperature=2.0 weight=0.9 seed={seed} threads=1'
         taught = carried(args, first, text)
@@ -86,7 +87,7 @@ def distill(args: argparse.Namespace) -> None:
     means_R = resampled(differences_SN)
     low, high = np.quantile(means_R, [0.025, 0.975])
     mean = differences_SN.mean()
-    print(f"taught less alone, {args.seeds} seeds: {100 * mean:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]")
+    print(f"taught less alone, seeds {args.first} to {seed}: {100 * mean:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]")
 
 
 def resampled(differences_SN: NDArray[np.float64], times: int = 2000) -> NDArray[np.float64]:

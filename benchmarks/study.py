@@ -2,6 +2,7 @@
 
     python benchmarks/study.py front     # the front, its gains over FP32, and each dominance measured a second time
     python benchmarks/study.py guided    # candidates measured, and hypervolume, against measuring all of them
+    python benchmarks/study.py guided --recipe recipes/fashion-mnist.toml     # of another network
 
 Everything made is a run in --runs and is found again. The second measurement is a session of its own, hours or
 minutes later; accuracies are counts on the same test split and do not change.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,8 +45,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verb", choices=list(VERBS))
     parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--recipe", type=Path, help="of another network and task")
     args = parser.parse_args()
-    asked = recipe.parse({**NETWORK, **STUDY}, SECTIONS)
+    network = tomllib.loads(args.recipe.read_text()) if args.recipe else NETWORK
+    asked = recipe.parse({**network, **STUDY}, SECTIONS)
     with Run.start(args.runs, "benchmark", {"recipe": asked.digest, "verb": args.verb}) as run:
         VERBS[args.verb](opened(asked, args.runs, run))
 

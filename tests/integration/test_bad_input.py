@@ -116,7 +116,7 @@ def test_a_line_or_a_recipe_that_is_none(words, said, capsys, place):
         ("model.name=cn", "model.name = 'cn': did you mean \"cnn\"?"),
         ("train.optimizer=adma", 'did you mean "adam"?'),
         ("train.precision=fp7", "train.precision = 'fp7': allowed: bf16, fp16, fp32"),
-        ("train.device=cuda:99", "train.device = 'cuda:99': this machine has"),
+        ("train.device=cuda:99", "train.device = 'cuda:99': cuda needs NVIDIA's driver"),
         ("train.device=abacus", "train.device = 'abacus': this machine has"),
         ("train.threads=4096", "train.threads = 4096: at most"),
         ("train.batch=1001", "train.batch = 1001: at most the 1000 training examples"),

