@@ -33,34 +33,41 @@ def alone(reference, ids):
 @given(data=st.data())
 def test_texts_that_share_forget_and_end_answer_as_each_alone(session, reference, data):
     texts = []
-    for _ in range(data.draw(st.integers(1, 8))):
-        step = data.draw(st.sampled_from(["begin", "keep", "end", "read"]))
-        if step == "begin" or not texts:
-            ids = ALIKE[: data.draw(st.integers(1, 40))] + data.draw(st.lists(st.integers(0, 256), max_size=4))
-            text = session.begin(ids)
-            assert text.ids == ids[: len(text)]
-            (got,) = session.read([(text, ids[len(text) :])])
-            np.testing.assert_allclose(got, alone(reference, ids)[-1], **NEAR)
-            texts.append(text)
-            continue
-        text = data.draw(st.sampled_from(texts))
-        if step == "keep":
-            text.keep(data.draw(st.integers(1, len(text))))
-        elif step == "end":
+    try:
+        for _ in range(data.draw(st.integers(1, 8))):
+            change(session, reference, data, texts)
+    finally:  # the session is shared by all examples
+        for text in texts:
             text.end()
-            texts.remove(text)
-        some = [text for text in texts if len(text) < 44]
-        if not some:
-            continue
-        news = [data.draw(st.lists(st.integers(0, 256), min_size=1, max_size=4)) for _ in some]
-        wanted = [text.ids + new for text, new in zip(some, news, strict=True)]
-        answers = session.read(list(zip(some, news, strict=True)), all=True)
-        for text, ids, new, got in zip(some, wanted, news, answers, strict=True):
-            assert text.ids == ids
-            np.testing.assert_allclose(got, alone(reference, ids)[-len(new) :], **NEAR)
-    for text in texts:
-        text.end()
     assert session.book.left == session.book.most
+
+
+def change(session, reference, data, texts):
+    """Begin a text, forget some of one, or end one; then read on in all."""
+    step = data.draw(st.sampled_from(["begin", "keep", "end", "read"]))
+    if step == "begin" or not texts:
+        ids = ALIKE[: data.draw(st.integers(1, 40))] + data.draw(st.lists(st.integers(0, 256), max_size=4))
+        text = session.begin(ids)
+        texts.append(text)
+        assert text.ids == ids[: len(text)]
+        (got,) = session.read([(text, ids[len(text) :])])
+        np.testing.assert_allclose(got, alone(reference, ids)[-1], **NEAR)
+        return
+    text = data.draw(st.sampled_from(texts))
+    if step == "keep":
+        text.keep(data.draw(st.integers(1, len(text))))
+    elif step == "end":
+        text.end()
+        texts.remove(text)
+    some = [text for text in texts if len(text) < 44]
+    if not some:
+        return
+    news = [data.draw(st.lists(st.integers(0, 256), min_size=1, max_size=4)) for _ in some]
+    wanted = [text.ids + new for text, new in zip(some, news, strict=True)]
+    answers = session.read(list(zip(some, news, strict=True)), all=True)
+    for text, ids, new, got in zip(some, wanted, news, answers, strict=True):
+        assert text.ids == ids
+        np.testing.assert_allclose(got, alone(reference, ids)[-len(new) :], **NEAR)
 
 
 def test_what_others_read_is_not_read_again_and_forgetting_does_not_change_it(session, reference):
