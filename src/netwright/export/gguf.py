@@ -68,6 +68,7 @@ def written(artifact: Artifact, path: Path, stored: str = "F32") -> Path:
         )
     check_source(artifact)
     gguf = extra("gguf", "the format gguf")
+    from netwright.models.imports.gguf import ROPE
     from netwright.models.load import open_model
 
     kind = architecture(artifact)
@@ -82,11 +83,23 @@ def written(artifact: Artifact, path: Path, stored: str = "F32") -> Path:
         chosen = _stored(gguf, name, x, stored)
         data = np.ascontiguousarray(gguf.quants.quantize(x, chosen))
         writer.add_tensor(name, data, raw_dtype=chosen)
+    if artifact.model.get("scaling"):
+        writer.add_tensor(ROPE, divisors(model.config))
     writer.write_header_to_file(path)
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def divisors(config: Any) -> NDArray[np.float32]:
+    """What the frequency of each pair of a head is divided by."""
+    from netwright.models.llama import frequencies
+
+    divided_P: NDArray[np.float32] = (
+        frequencies(dataclasses.replace(config, scaling=())) / frequencies(config)
+    ).numpy()
+    return divided_P
 
 
 def check_source(artifact: Artifact) -> None:
@@ -107,12 +120,13 @@ def architecture(artifact: Artifact) -> str:
     own = {field.name for field in dataclasses.fields(known[name])}
     if artifact.model.keys() - own:
         raise _refused(artifact, "a network that was resized or put on grids is no ordinary one")
-    if artifact.model.get("scaling"):
-        raise _refused(artifact, "scaled rotary angles are not written as GGUF")
     bias, norm = (bool(artifact.model.get(key)) for key in ("bias", "head_norm"))
     if bias and norm:
         raise _refused(artifact, "llama.cpp has no network with both biases and norms of heads")
-    return "gpt2" if name == "gpt2" else "qwen2" if bias else "qwen3" if norm else "llama"
+    kind = "gpt2" if name == "gpt2" else "qwen2" if bias else "qwen3" if norm else "llama"
+    if artifact.model.get("scaling") and kind != "llama":
+        raise _refused(artifact, f"llama.cpp scales rotary angles of Llamas, and of no {kind}")
+    return kind
 
 
 def tensors(state: Mapping[str, Any], kind: str, config: Any) -> Iterator[tuple[str, NDArray[np.float32]]]:

@@ -14,6 +14,7 @@ from netwright.core.error import UserError
 from netwright.data.language import byte_tokenizer
 from netwright.data.tokenizer import Tokenizer
 from netwright.export import gguf
+from netwright.models import llama
 from netwright.models.imports import gguf as reading
 from netwright.models.imports import vocabulary
 from netwright.models.load import open_model
@@ -40,11 +41,14 @@ def test_what_is_written_is_read_back_within_a_step(name, stored, tmp_path):
     assert (found.tokenizer.special, found.tokenizer.stop) == (byte_tokenizer().special, byte_tokenizer().stop)
 
 
+SCALED = {"scaled": dataclasses.replace(LLAMA, theta=100.0, scaling=(8.0, 1.0, 4.0, 64.0))}
+
+
 @pytest.mark.parametrize("stored", ["F32", "Q8_0"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*NETWORKS, *SCALED])
 def test_llama_cpp_answers_as_the_network_does(name, stored, tmp_path):
     llama_cpp = pytest.importorskip("xllamacpp")
-    made = language_artifact(tmp_path / "a", NETWORKS[name])
+    made = language_artifact(tmp_path / "a", {**NETWORKS, **SCALED}[name])
     params = llama_cpp.CommonParams()
     params.model.path = str(gguf.written(made, tmp_path / "x.gguf", stored))
     params.n_ctx, params.n_parallel, params.warmup, params.verbosity = 128, 1, False, -1
@@ -66,6 +70,31 @@ def test_llama_cpp_answers_as_the_network_does(name, stored, tmp_path):
         logprob_V = model(torch.tensor([ids]))[0, -1].log_softmax(0)
     ours = {one["id"]: float(logprob_V[one["id"]]) for one in told}
     assert [one["logprob"] for one in told] == pytest.approx(list(ours.values()), abs=2e-2 if stored == "F32" else 0.2)
+
+
+@given(
+    factor=st.floats(1.5, 64),
+    low=st.floats(0.25, 8),
+    wide=st.floats(0.1, 8),
+    first=st.sampled_from([64.0, 512.0, 8192.0]),
+    theta=st.sampled_from([100.0, 10_000.0, 500_000.0]),
+    width=st.sampled_from([16, 64, 128]),
+)
+def test_scaled_angles_are_told_from_what_frequencies_are_divided_by(factor, low, wide, first, theta, width):
+    about = {"width": width, "heads": 1, "kv_heads": 1, "theta": theta}
+    told = dataclasses.replace(LLAMA, **about, scaling=(factor, low, low + wide, first))
+    found = reading.scaling(told, gguf.divisors(told).astype(np.float64))
+    wanted = llama.frequencies(told)
+    torch.testing.assert_close(llama.frequencies(dataclasses.replace(told, scaling=found)), wanted, rtol=1e-3, atol=0)
+
+
+def test_of_llama_3_the_very_numbers_are_told_and_other_divisors_are_refused():
+    told = dataclasses.replace(LLAMA, width=64, heads=1, kv_heads=1, theta=500_000.0, scaling=(32.0, 1.0, 4.0, 8192.0))
+    assert reading.scaling(told, gguf.divisors(told).astype(np.float64)) == told.scaling
+    assert reading.scaling(told, np.ones(32)) == ()
+    for wrong in (np.full(31, 2.0), np.full(32, np.nan), np.linspace(1, 8, 32)[::-1], np.zeros(32)):
+        with pytest.raises(UserError, match="as Llama 3"):
+            reading.scaling(told, wrong)
 
 
 def test_an_export_has_a_certificate_and_its_precision(tmp_path):
@@ -122,7 +151,7 @@ def test_a_vocabulary_of_pieces_keeps_its_merges(tmp_path):
 
 def test_what_llama_cpp_does_not_have_is_refused(tmp_path, tiny):
     for config, why in (
-        (dataclasses.replace(LLAMA, scaling=(8.0, 1.0, 4.0, 64.0)), "scaled"),
+        (dataclasses.replace(LLAMA, bias=True, scaling=(8.0, 1.0, 4.0, 64.0)), "no qwen2"),
         (dataclasses.replace(LLAMA, bias=True, head_norm=True), "both"),
     ):
         with pytest.raises(UserError, match=why):

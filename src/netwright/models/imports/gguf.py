@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from netwright.core.error import UserError
@@ -36,6 +38,11 @@ GPT2 = {
 NAMES = {"llama": LLAMA, "qwen2": LLAMA, "qwen3": LLAMA, "gpt2": GPT2}
 """Architecture -> its names of tensors, and the network's."""
 _BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
+ROPE = "rope_freqs.weight"
+"""What llama.cpp divides the frequency of each pair by."""
+FIRST = 8192.0
+"""Tokens that Llama 3 was first trained with."""
+Floats = NDArray[np.float64]
 TURNED = {"llama"}
 """Architectures whose queries and keys stand in the order of neighbouring pairs."""
 
@@ -53,9 +60,11 @@ def read(path: Path, about: Mapping[str, Any]) -> Foreign:
         raise UserError("model", str(path), f"architecture {kind}; known are {', '.join(NAMES)}", "another model")
     try:
         names = {one.name for one in reader.tensors}
-        if "rope_freqs.weight" in names:
-            raise UserError("model", str(path), "scaled rotary angles are not read from GGUF", "a safetensors folder")
         config = _gpt2(said) if kind == "gpt2" else _llama(said, str(kind), tied="output.weight" not in names)
+        for one in reader.tensors:
+            if one.name == ROPE and kind != "gpt2":
+                factors = np.array(gguf.quants.dequantize(one.data, one.tensor_type), np.float64).reshape(-1)
+                config = replace(config, scaling=scaling(config, factors))
         made = tokenizer(said)
     except KeyError as missing:
         raise UserError("file", str(path), f"its header does not say {missing}", "fetch it again") from None
@@ -91,7 +100,7 @@ def tensors(reader: Any, kind: str, config: Any) -> Iterator[tuple[str, Tensor]]
 
 def named(name: str, kind: str) -> str | None:
     """A tensor's name in the network; None for one that is computed."""
-    if name == "rope_freqs.weight":
+    if name == ROPE:
         return None
     stem, _, ending = name.rpartition(".")
     found = _BLOCK.fullmatch(stem)
@@ -100,6 +109,43 @@ def named(name: str, kind: str) -> str | None:
         return name
     layers = "transformer.h" if kind == "gpt2" else "model.layers"
     return f"{layers}.{found[1]}.{own}.{ending}" if found else f"{own}.{ending}"
+
+
+def scaling(config: llama.Config, factors_P: Floats) -> tuple[float, ...]:
+    """The four numbers of `llama.Config.scaling` out of what each pair's frequency is divided by (`llama.frequencies`).
+
+    The share that keeps its frequency grows with it in a straight line from 0 to 1; three of the numbers say where,
+    and are alike up to a multiple, so that Llama 3's first length stands for it. Raises UserError for other factors.
+    """
+    if (factors_P == 1).all():
+        return ()
+    unknown = UserError("model", ROPE, "frequencies are not divided as Llama 3 divides them", "a safetensors folder")
+    plain_P = llama.frequencies(replace(config, scaling=())).double().numpy()
+    factor = float(factors_P.max())
+    if factors_P.shape != plain_P.shape or not (np.isfinite(factors_P) & (factors_P >= 1)).all():
+        raise unknown
+    share_P = (1 / factors_P - 1 / factor) / (1 - 1 / factor)
+    between = (share_P > 1e-4) & (share_P < 1 - 1e-4)
+    for low, high in ((1.0, 4.0), _line(FIRST * plain_P / (2 * np.pi), share_P, between)):
+        found = (factor, low, high, FIRST)
+        wanted_P = plain_P / factors_P
+        if high > low and np.allclose(llama.frequencies(replace(config, scaling=found)), wanted_P, rtol=1e-4, atol=0):
+            return found
+    raise unknown
+
+
+def _line(turns_P: Floats, share_P: Floats, between: NDArray[np.bool_]) -> tuple[float, float]:
+    """At how many turns the share leaves 0, and at how many it reaches 1."""
+    if between.sum() > 1:
+        slope, start = np.polyfit(turns_P[between], share_P[between], 1)
+        low, high = -start / slope, (1 - start) / slope
+    else:
+        least, most = turns_P[share_P <= 1e-4].max(initial=0), turns_P[share_P >= 1 - 1e-4].min(initial=1e9)
+        low, high = least, most
+        for turns, share in zip(turns_P[between], share_P[between], strict=True):
+            slope = max(share / (turns - least), (1 - share) / (most - turns))
+            low, high = turns - share / slope, turns + (1 - share) / slope
+    return float(f"{low:.6g}"), float(f"{high:.6g}")
 
 
 def in_halves(weight_OI: Tensor, heads: int) -> Tensor:
@@ -152,8 +198,14 @@ def tokenizer(said: Mapping[str, Any]) -> Tokenizer:
 
 
 def _llama(said: Mapping[str, Any], kind: str, tied: bool) -> llama.Config:
-    if said.get(f"{kind}.rope.scaling.type", "none") != "none":
-        raise UserError("model", kind, "scaled rotary angles are not read from GGUF", "import a safetensors folder")
+    key = f"{kind}.rope.scaling.type"
+    if said.get(key, "none") != "none":
+        raise UserError(
+            "model",
+            kind,
+            f'rotary angles scaled as "{said[key]}" are not read from GGUF',
+            "import a safetensors folder",
+        )
     heads, width = said[f"{kind}.attention.head_count"], said[f"{kind}.embedding_length"]
     E = said.get(f"{kind}.attention.key_length", width // heads)
     return llama.Config(
