@@ -62,7 +62,7 @@ def read(path: Path, about: Mapping[str, Any]) -> Foreign:
         names = {one.name for one in reader.tensors}
         config = _gpt2(said) if kind == "gpt2" else _llama(said, str(kind), tied="output.weight" not in names)
         for one in reader.tensors:
-            if one.name == ROPE and kind != "gpt2":
+            if one.name == ROPE and isinstance(config, llama.Config):
                 factors = np.array(gguf.quants.dequantize(one.data, one.tensor_type), np.float64).reshape(-1)
                 config = replace(config, scaling=scaling(config, factors))
         made = tokenizer(said)
