@@ -152,9 +152,13 @@ class GPT2(nn.Module):
 
     def nothing_read(self, rows: int = 1) -> Past:
         """The past of texts of which nothing was read yet."""
-        c, like = self.config, self.head
-        shape = rows, c.heads, 0, c.width // c.heads
-        return [(like.new_zeros(shape), like.new_zeros(shape))] * c.depth
+        found: list[Any] = []
+        for block in self.transformer.h:  # each counts its own heads: some may have been pruned
+            attention: Any = block.attn
+            E = attention.head_width
+            shape = rows, attention.c_attn.out_features // (3 * E), 0, E
+            found.append((self.head.new_zeros(shape), self.head.new_zeros(shape)))
+        return found
 
     def _initialize(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear):

@@ -201,9 +201,13 @@ class Llama(nn.Module):
 
     def nothing_read(self, rows: int = 1) -> Past:
         """The past of texts of which nothing was read yet."""
-        c, like = self.config, self.head
-        shape = rows, c.kv_heads or c.heads, 0, c.head_width or c.width // c.heads
-        return [(like.new_zeros(shape), like.new_zeros(shape))] * c.depth
+        found: list[Any] = []
+        for block in self.model.layers:  # each counts its own heads: some may have been pruned
+            attention: Any = block.self_attn
+            E = attention.head_width
+            shape = rows, attention.k_proj.out_features // E, 0, E
+            found.append((self.head.new_zeros(shape), self.head.new_zeros(shape)))
+        return found
 
     def _initialize(self, module: nn.Module) -> None:
         if isinstance(module, (nn.Linear, nn.Embedding)):

@@ -30,11 +30,16 @@ IDS, MASK, POSITIONS = "input_ids", "attention_mask", "position_ids"
 class Shape:
     """What a cache of keys and values looks like, and how long a text may be."""
 
-    depth: int
-    heads: int
+    heads: tuple[int, ...]
+    """Of each layer."""
     width: int
     longest: int
     vocabulary: int
+
+    @property
+    def depth(self) -> int:
+        """Layers."""
+        return len(self.heads)
 
     def names(self, what: str) -> list[str]:
         """Names of the keys and values of each layer, `past_key_values` or `present`."""
@@ -70,22 +75,21 @@ def opened(artifact: Artifact) -> Generating:
 
 
 def shape(module: Generating) -> Shape:
-    """Of a network, by its settings and its head."""
+    """Of a network, by its blocks and its head."""
     network: Any = module.network
-    config, vocabulary = network.config, int(network.head.shape[0])
-    heads = getattr(config, "kv_heads", 0) or config.heads
-    width = getattr(config, "head_width", 0) or config.width // config.heads
-    return Shape(config.depth, heads, width, config.positions, vocabulary)
+    keys = [key for key, _ in network.nothing_read()]
+    heads, width = tuple(int(key.shape[1]) for key in keys), int(keys[0].shape[3])
+    return Shape(heads, width, network.config.positions, int(network.head.shape[0]))
 
 
 def example(shape: Shape, batch: int = 2, before: int = 5, new: int = 3) -> dict[str, Any]:
     """Inputs to trace with, which say nothing."""
-    size = (batch, shape.heads, before, shape.width)
+    sizes = [(batch, heads, before, shape.width) for heads in shape.heads]
     return {
         IDS: torch.zeros(batch, new, dtype=torch.long),
         MASK: torch.ones(batch, before + new, dtype=torch.long),
         POSITIONS: torch.arange(before, before + new)[None].repeat(batch, 1),
-        "past": [(torch.zeros(size), torch.zeros(size)) for _ in range(shape.depth)],  # one tensor would be one input
+        "past": [(torch.zeros(size), torch.zeros(size)) for size in sizes],  # one tensor would be one input
     }
 
 

@@ -117,9 +117,9 @@ class Session:
         names = [port.name for port in model.graph.input]
         if names[:3] != [IDS, MASK, POSITIONS] or not all(name.startswith(PAST) for name in names[3:]):
             raise UserError("file", str(path), "is no language model with a cache", "export it again")
+        sizes = [[axis.dim_value for axis in port.type.tensor_type.shape.dim] for port in model.graph.input[3:]]
         only_wanted(model)
         content = model.SerializeToString()
-        sizes = [dimension.dim_value for dimension in model.graph.input[3].type.tensor_type.shape.dim]
         self.vocabulary = model.graph.output[0].type.tensor_type.shape.dim[2].dim_value
         del model
         self._session, self.layers = plain.session(content, path, threads, quantized=artifact.precision != "fp32")
@@ -127,12 +127,11 @@ class Session:
         self.past = names[3:]
         self.present = [port.name for port in self._session.get_outputs()][1:]
         self._value = extra("onnxruntime", "the format onnx").OrtValue.ortvalue_from_numpy
-        self._empty = (sizes[1], 0, sizes[3])
+        self._empty = [(heads, 0, width) for _, heads, _, width in sizes]
 
     def empty(self, batch: int = 1) -> list[Any]:
         """Keys and values of nothing."""
-        heads, none, width = self._empty
-        return [self._value(np.zeros((batch, heads, none, width), np.float32)) for _ in self.past]
+        return [self._value(np.zeros((batch, *size), np.float32)) for size in self._empty]
 
     def step(
         self, ids_BT: NDArray[np.int64], before: int, positions_BT: NDArray[np.int64], wanted: int, past: Sequence[Any]

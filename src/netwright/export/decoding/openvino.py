@@ -74,7 +74,7 @@ def converted(artifact: Artifact) -> Any:
 
 def _name_ports(model: Any, shape: Shape) -> None:
     openvino = extra("openvino", "the format openvino")
-    sizes = [[-1, -1]] * 3 + [[-1, shape.heads, -1, shape.width]] * (2 * shape.depth)
+    sizes = [[-1, -1]] * 3 + [[-1, heads, -1, shape.width] for heads in shape.heads for _ in range(2)]
     names = [IDS, MASK, POSITIONS, *shape.names("past_key_values")]
     for port, name, size in zip(model.inputs, names, sizes, strict=True):
         port.get_tensor().set_names({name})
@@ -105,9 +105,10 @@ def _make_stateful(model: Any, shape: Shape) -> None:
     pairs = dict(zip(shape.names("past_key_values"), shape.names("present"), strict=True))
     apply_make_stateful_transformation(model, pairs)
     rows = opset13.gather(opset13.shape_of(model.input(IDS), "i64"), opset13.constant([0], openvino.Type.i64), zero)
-    empty = opset13.concat([rows, opset13.constant([shape.heads, 0, shape.width], openvino.Type.i64)], 0)
     for operator in model.get_ops():
         if operator.get_type_name() == "ReadValue":
+            heads = operator.output(0).partial_shape[1].get_length()
+            empty = opset13.concat([rows, opset13.constant([heads, 0, shape.width], openvino.Type.i64)], 0)
             operator.set_arguments([opset13.broadcast(opset13.constant(0.0, openvino.Type.f32), empty)])
     model.validate_nodes_and_infer_types()
 
