@@ -39,11 +39,11 @@ STATES = 256
 """States of which it is remembered what may follow."""
 
 BEFORE, KEY, KEY_OR_END, COLON, VALUE, VALUE_OR_END, NEXT, DONE = range(8)
-"""Between words: before the object, for a key, for a key or }, for :, for a value, for a value or ], for , or a bracket,
+"""Between words: before the object; where a key, a key or }, a :, a value, a value or ], a comma or a bracket comes;
 after the object."""
 STRING, ESCAPE, HEX, UTF8, WORD, SIGN, ZERO, WHOLE, POINT, FRACTION, E, E_SIGN, EXPONENT = range(8, 21)
-"""Within words: a string, after \\\\ in it, after \\\\u, in a character of several bytes, in true, false or null, and the
-parts of a number."""
+"""Within words: a string, an escape in it, its digits, a character of several bytes; true, false or null; the parts of a
+number."""
 _BLANK = frozenset(b" \t\n\r")
 _DIGIT = frozenset(b"0123456789")
 _HEX = frozenset(b"0123456789abcdefABCDEF")
@@ -61,9 +61,9 @@ _NUMBER = {  # state -> what leads on to which
     EXPONENT: ((b"0123456789", EXPONENT),),
 }
 _FOLLOWS = {  # the first of several bytes -> how many more, and the bounds of the next (RFC 3629)
-    **{at: (1, 0x80, 0xBF) for at in range(0xC2, 0xE0)},
-    0xE0: (2, 0xA0, 0xBF), **{at: (2, 0x80, 0xBF) for at in range(0xE1, 0xF0)}, 0xED: (2, 0x80, 0x9F),
-    0xF0: (3, 0x90, 0xBF), **{at: (3, 0x80, 0xBF) for at in range(0xF1, 0xF4)}, 0xF4: (3, 0x80, 0x8F),
+    **dict.fromkeys(range(194, 224), (1, 128, 191)),
+    0xE0: (2, 0xA0, 0xBF), **dict.fromkeys(range(225, 240), (2, 128, 191)), 0xED: (2, 0x80, 0x9F),
+    0xF0: (3, 0x90, 0xBF), **dict.fromkeys(range(241, 244), (3, 128, 191)), 0xF4: (3, 0x80, 0x8F),
 }  # fmt: skip
 
 

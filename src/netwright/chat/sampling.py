@@ -3,8 +3,8 @@
     sampler = Sampler(Sampling(temperature=0.7, top_p=0.9, seed=1))
     token = sampler.choose(logits_V, seen)
 
-Filters are applied in the order penalties, top-k, top-p, min-p, temperature: what is kept does not depend on how warm the
-choice is. Logprobs are those of the model, before any of them. This file knows ids and logits, no texts.
+Filters are applied in the order penalties, top-k, top-p, min-p, temperature: what is kept does not depend on how warm
+the choice is. Logprobs are those of the model, before any of them. This file knows ids and logits, no texts.
 """
 
 from __future__ import annotations

@@ -151,9 +151,7 @@ class Turn:
             told = Token(chosen, float(log_V[chosen]), sampling.best(logits_V, self._told.logprobs))
         self._tokens.append(told)
         text = self._stops.push(self._stream.push(chosen))
-        if self._stops.stopped:
-            self.finish = "stop"
-        elif self._wanted and self._wanted.complete:
+        if self._stops.stopped or (self._wanted and self._wanted.complete):
             self.finish = "stop"
         elif self.count == self._told.max_tokens or len(self.seen) > self._longest:
             self.finish = "length"

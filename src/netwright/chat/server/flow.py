@@ -83,7 +83,7 @@ class Flow:
             self.left -= 1
         elif len(self._parts) >= self._most:
             self.cancel(LeftError())
-        if self._fault is None:
+        if self._fault is None or isinstance(piece, BaseException) or piece.finish is not None:
             self._parts.append(part)
         self._ready.set()
 
@@ -97,6 +97,10 @@ class Flow:
             await self._ready.wait()
         if self._fault is not None:
             raise self._fault
+        return self.rest()
+
+    def rest(self) -> list[Part]:
+        """What nobody has taken."""
         parts = list(self._parts)
         self._parts.clear()
         return parts
@@ -107,5 +111,4 @@ class Flow:
             reply.cancel()
         if fault is not None and self._fault is None:
             self._fault = fault
-            self._parts.clear()
         self._ready.set()

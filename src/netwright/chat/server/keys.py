@@ -1,7 +1,7 @@
 """Who asks, and whether they may now: keys, and what is left of a minute's requests and tokens.
 
-    holder = Holders(config).of("Bearer nw-...")      # raises Refusal 401
-    with holder.request():                            # raises Refusal 429
+    holder = Holders(config).of("Bearer nw-...")      # raises RefusedError 401
+    with holder.request():                            # raises RefusedError 429
         holder.spent(tokens)
 
 A limit is a bucket that fills evenly through the minute (token bucket), so that a burst of a whole minute's allowance
@@ -17,7 +17,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from netwright.chat.server.refusal import Refusal
+from netwright.chat.server.refusal import RefusedError
 from netwright.chat.server.settings import Config, Key
 
 Clock = Callable[[], float]
@@ -59,7 +59,7 @@ class Holder:
 
     @contextlib.contextmanager
     def request(self) -> Iterator[None]:
-        """Within: a request of this key is under way. Raises Refusal where that is one too many."""
+        """Within: a request of this key is under way. Raises RefusedError where that is one too many."""
         most = self.limits.at_once if self.limits else 0
         if most and self.under_way >= most:
             raise _too_many(f"{most} requests at once", 1.0)
@@ -89,7 +89,7 @@ class Holders:
         """Whether no key is needed."""
 
     def of(self, header: str) -> Holder:
-        """Whose an Authorization header is. Raises Refusal 401."""
+        """Whose an Authorization header is. Raises RefusedError 401."""
         if self.open:
             return self.everybody
         kind, _, key = header.partition(" ")
@@ -104,9 +104,9 @@ class Holders:
                 return found
         advice = "no key was given" if not header else "this key is not known"
         headers = {"WWW-Authenticate": "Bearer"}
-        raise Refusal(401, f"{advice}; send it as: Authorization: Bearer KEY", "invalid_api_key", headers=headers)
+        raise RefusedError(401, f"{advice}; send it as: Authorization: Bearer KEY", "invalid_api_key", headers=headers)
 
 
-def _too_many(what: str, seconds: float) -> Refusal:
+def _too_many(what: str, seconds: float) -> RefusedError:
     headers = {"Retry-After": str(max(1, math.ceil(seconds)))}
-    return Refusal(429, f"this key may have {what}", "rate_limit_exceeded", headers=headers)
+    return RefusedError(429, f"this key may have {what}", "rate_limit_exceeded", headers=headers)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,8 +39,8 @@ def prepared(config: Config, runs: Path) -> dict[str, Volume]:
         id, place = named(told)
         if id in volumes:
             raise UserError("serve.models", told, f"two models are called {id}", f"{id}-2={place}")
-        folder = served(place, runs)
-        volumes[id] = Volume(partial(_opened, folder, config, runs), partial(_need, folder), made=_made(folder))
+        folder, precision = served(place, runs)
+        volumes[id] = Volume(partial(_opened, folder, precision, config), partial(_need, folder), made=_made(folder))
     return volumes
 
 
@@ -57,35 +56,35 @@ def named(told: str) -> tuple[str, str]:
     return id, place
 
 
-def served(place: str, runs: Path) -> Path:
-    """The folder of the artifact that answers: of a network its export, where OpenVINO is installed."""
+def served(place: str, runs: Path) -> tuple[Path, str | None]:
+    """The folder of the artifact that answers, and what it computes in: of a network its export to OpenVINO."""
     folder = Path(place)
     found = next((one for one in (folder, folder / "artifact") if (one / artifacts.MANIFEST).is_file()), None)
     if found is not None:
         try:
             told = artifacts.read(found)
         except UserError:
-            return found  # a broken one is told to who asks for it; the others answer
+            return found, None  # a broken one is told to who asks for it; the others answer
         if told.format != "torch":
-            return found
+            return found, None
     try:
-        return exported(opening.artifact_of(place, runs), runs).folder
+        return exported(opening.artifact_of(place, runs), runs)
     except UserError:
         if found is None:
             raise
-        return found
+        return found, None
 
 
-def exported(artifact: Artifact, runs: Path) -> Artifact:
+def exported(artifact: Artifact, runs: Path) -> tuple[Path, str | None]:
     """The OpenVINO export that was measured to be the fastest, or a plain one; the network where that cannot be."""
     if artifact.format != "torch" or importlib.util.find_spec("openvino") is None:
-        return artifact
+        return artifact.folder, None
     row = _measured(artifact, runs)
     if row is not None:
-        return artifacts.open(row.folder)
+        return Path(row.folder), row.computed
     from netwright import export
 
-    return stages.exported(runs, artifact, "openvino", export.Config(examples=choice.FEW))
+    return stages.exported(runs, artifact, "openvino", export.Config(examples=choice.FEW)).folder, None
 
 
 def _measured(artifact: Artifact, runs: Path) -> choice.Row | None:
@@ -96,12 +95,12 @@ def _measured(artifact: Artifact, runs: Path) -> choice.Row | None:
     return max(rows, key=lambda row: row.decode, default=None)
 
 
-def _opened(folder: Path, config: Config, runs: Path) -> Batch:
+def _opened(folder: Path, precision: str | None, config: Config) -> Batch:
     artifact = artifacts.open(folder)
     if artifact.processor.get("kind") != "tokens":
         raise UserError("model", folder.name, "it is no language model", "another model")
     threads = config.threads or detect.usable_threads()
-    return opening.opened_together(artifact, threads, long=config.long, streams=config.streams)
+    return opening.opened_together(artifact, threads, precision, long=config.long, streams=config.streams)
 
 
 def _need(folder: Path) -> int:
@@ -112,10 +111,9 @@ def _need(folder: Path) -> int:
 
 def cache_bytes(model: Any) -> int:
     """Bytes of keys and values of the longest text, in fp32."""
-    numbers: Callable[[str], int] = lambda name: int(model.get(name) or 0)  # noqa: E731
-    heads = numbers("heads") or 1
-    width = numbers("head_width") or numbers("width") // heads
-    return 2 * numbers("depth") * (numbers("kv_heads") or heads) * width * 4 * numbers("positions")
+    heads = model.get("heads") or 1
+    width = model.get("head_width") or model.get("width", 0) // heads
+    return int(2 * model.get("depth", 0) * (model.get("kv_heads") or heads) * width * 4 * model.get("positions", 0))
 
 
 def _made(folder: Path) -> int:

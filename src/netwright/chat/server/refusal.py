@@ -1,6 +1,6 @@
 """What goes wrong, as OpenAI's clients read it: {"error": {"message", "type", "param", "code"}} and a status.
 
-    raise Refusal(404, "there is no model x", "model_not_found", param="model")
+    raise RefusedError(404, "there is no model x", "model_not_found", param="model")
     answer = refusal_of(fault).response()
 
 Messages name no files of this machine, and nothing of what others asked.
@@ -22,7 +22,7 @@ TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_
 """Status -> type; else what is below 500 is an invalid request, and the rest the server's fault."""
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """A request that is not answered, and why."""
 
     def __init__(
@@ -48,9 +48,9 @@ def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | No
     return Response(json.dumps(value, allow_nan=False), status, dict(headers or {}), "application/json")
 
 
-def refusal_of(fault: BaseException, param: str | None = None) -> Refusal:
+def refusal_of(fault: BaseException, param: str | None = None) -> RefusedError:
     """What a fault is to who asked."""
-    if isinstance(fault, Refusal):
+    if isinstance(fault, RefusedError):
         return fault
     if isinstance(fault, UserError):
         if fault.setting == "requests":
@@ -58,15 +58,15 @@ def refusal_of(fault: BaseException, param: str | None = None) -> Refusal:
         code = "context_length_exceeded" if "room for a reply" in fault.allowed or "reads" in fault.allowed else None
         setting = fault.setting.removeprefix("sampling.")
         named = param or (setting if setting.isidentifier() else None)
-        return Refusal(400, f"{setting}: {fault.allowed}", code or "invalid_value", named)
+        return RefusedError(400, f"{setting}: {fault.allowed}", code or "invalid_value", named)
     if isinstance(fault, FullError):
         return busy("the memory for conversations is used up")
     if isinstance(fault, HTTPException):
         codes = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
-        return Refusal(fault.status_code, str(fault.detail), codes.get(fault.status_code, "invalid_request"))
-    return Refusal(500, f"a fault of the server ({type(fault).__name__})", "internal_error")
+        return RefusedError(fault.status_code, str(fault.detail), codes.get(fault.status_code, "invalid_request"))
+    return RefusedError(500, f"a fault of the server ({type(fault).__name__})", "internal_error")
 
 
-def busy(why: str, seconds: int = 1) -> Refusal:
+def busy(why: str, seconds: int = 1) -> RefusedError:
     """Come again."""
-    return Refusal(503, f"the server is busy: {why}", "overloaded", headers={"Retry-After": str(seconds)})
+    return RefusedError(503, f"the server is busy: {why}", "overloaded", headers={"Retry-After": str(seconds)})

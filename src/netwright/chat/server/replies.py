@@ -128,9 +128,7 @@ class CompletionForm(Form):
             return None
         texts = [self.text_of(one.id) for one in tokens]
         places = [sum(map(len, texts[:at])) for at in range(len(texts))]
-        best = [
-            {self.text_of(at): finite(logprob) for at, logprob in one.instead[: self.logprobs]} for one in tokens
-        ]
+        best = [{self.text_of(at): finite(logprob) for at, logprob in one.instead[: self.logprobs]} for one in tokens]
         return {
             "tokens": texts, "token_logprobs": [finite(one.logprob or 0.0) for one in tokens],
             "top_logprobs": best, "text_offset": places,

@@ -90,7 +90,7 @@ class Config:
     def __post_init__(self) -> None:
         if not self.keys and not is_loopback(self.host):
             raise UserError(
-                "serve.host", self.host, "without a key the server answers this machine only: 127.0.0.1, ::1, localhost",
+                "serve.host", self.host, "without a key only this machine is answered: 127.0.0.1, ::1, localhost",
                 f"set {KEY}, or --key",
             )  # fmt: skip
 

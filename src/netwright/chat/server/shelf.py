@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from netwright.chat.batch import Batch
-from netwright.chat.server.refusal import Refusal
+from netwright.chat.server.refusal import RefusedError
 from netwright.core.error import UserError
 
 State = Literal["not loaded", "loading", "ready", "failed"]
@@ -55,6 +55,7 @@ class Shelf:
         """Name -> why it could not be opened the last time."""
         self._opening = ""
         self._lock = asyncio.Lock()
+        self._tasks: dict[str, asyncio.Future[None]] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shelf")
 
     @property
@@ -69,18 +70,27 @@ class Shelf:
         return "loading" if name == self._opening else "failed" if name in self.faults else "not loaded"
 
     def known(self, name: str | None) -> str:
-        """The name, or the default's. Raises Refusal 404."""
+        """The name, or the default's. Raises RefusedError 404."""
         if name is None:
             return self.default
         if name not in self.volumes:
             listed = ", ".join(self.volumes)
-            raise Refusal(404, f"there is no model {name[:100]!r}; there are: {listed}", "model_not_found", "model")
+            raise RefusedError(
+                404, f"there is no model {name[:100]!r}; there are: {listed}", "model_not_found", "model"
+            )
         return name
 
     @contextlib.asynccontextmanager
     async def lent(self, name: str) -> AsyncIterator[Lent]:
-        """Within: the model stays in memory. Raises Refusal 503."""
-        model = self.loaded.get(name) or await self._opened(name)
+        """Within: the model stays in memory. Raises RefusedError 503."""
+        model = self.loaded.get(name)
+        while model is None:
+            if name not in self._tasks:
+                self._tasks[name] = asyncio.ensure_future(self._opened(name))
+                self._tasks[name].add_done_callback(lambda task: self._tasks.pop(name, None) and task.exception())
+            # whoever asked may leave meanwhile: the model is opened all the same, and not lost
+            await asyncio.shield(self._tasks[name])
+            model = self.loaded.get(name)
         model.users += 1
         try:
             yield model
@@ -88,17 +98,15 @@ class Shelf:
             model.users -= 1
             model.used = time.monotonic()
 
-    async def _opened(self, name: str) -> Lent:
+    async def _opened(self, name: str) -> None:
         async with self._lock:
-            if name in self.loaded:
-                return self.loaded[name]
             self._opening = name
             loop = asyncio.get_running_loop()
             try:
                 need = await loop.run_in_executor(self._pool, self.volumes[name].need)
                 await self._make_room(name, need)
                 batch = await loop.run_in_executor(self._pool, self.volumes[name].open)
-            except Refusal as refusal:
+            except RefusedError as refusal:
                 self.faults[name] = refusal.message
                 raise
             except UserError as fault:
@@ -109,11 +117,10 @@ class Shelf:
                 self._opening = ""
             self.faults.pop(name, None)
             self.loaded[name] = Lent(name, batch, need)
-            return self.loaded[name]
 
-    def _failed(self, name: str, why: str) -> Refusal:
+    def _failed(self, name: str, why: str) -> RefusedError:
         self.faults[name] = why
-        return Refusal(503, f"the model {name} cannot be opened: {why}", "model_unavailable", "model")
+        return RefusedError(503, f"the model {name} cannot be opened: {why}", "model_unavailable", "model")
 
     async def _make_room(self, name: str, need: int) -> None:
         while (left := self._left()) < need:
@@ -121,7 +128,7 @@ class Shelf:
             if not idle:
                 told = f"it needs {need / 1e9:.2f} GB, and {max(0, left) / 1e9:.2f} GB are left"
                 code = "insufficient_memory"
-                raise Refusal(503, f"the model {name} does not fit: {told}", code, "model", {"Retry-After": "10"})
+                raise RefusedError(503, f"the model {name} does not fit: {told}", code, "model", {"Retry-After": "10"})
             await self.put_away(min(idle, key=lambda one: one.used))
 
     def _left(self) -> int:

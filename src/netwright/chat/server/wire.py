@@ -9,13 +9,15 @@ met (tools, images, audio), is refused and never passed over in silence.
 
 from __future__ import annotations
 
+import re
 import secrets
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from netwright.chat.sampling import LONGEST_STOP, STOPS, Sampling
-from netwright.chat.server.refusal import Refusal
+from netwright.chat.server.refusal import RefusedError
 from netwright.data.text import Message
 
 MANY = 8
@@ -111,7 +113,7 @@ class EmbeddingRequest(_Request):
 
 
 def conversation(request: ChatRequest) -> list[Message]:
-    """The messages as texts. Raises Refusal for what is no text."""
+    """The messages as texts. Raises RefusedError for what is no text."""
     if request.tools or request.functions:
         raise _not_met("tools", "tools cannot be called here; leave them out")
     if request.modalities not in (None, [], ["text"]):
@@ -143,21 +145,23 @@ def _text(said: Said, where: str) -> str:
 
 
 def prompts(request: CompletionRequest) -> list[str | list[int]]:
-    """The texts, or ids, to go on with. Raises Refusal for what cannot be met."""
+    """The texts, or ids, to go on with. Raises RefusedError for what cannot be met."""
     for name in ("suffix", "echo"):
         if getattr(request, name):
             raise _not_met(name, "not offered here; leave it out")
     if request.best_of not in (None, request.n or 1):
         raise _not_met("best_of", "as many as n; leave it out")
     given: Any = request.prompt
-    found: list[str | list[int]] = given if given and isinstance(given, list) and isinstance(given[0], (str, list)) else [given]
+    found: list[str | list[int]] = (
+        given if given and isinstance(given, list) and isinstance(given[0], (str, list)) else [given]
+    )
     if not found or len(found) > PROMPTS or len(found) * (request.n or 1) > PROMPTS * MANY // 2:
         raise _not_met("prompt", f"1 to {PROMPTS} prompts, and {PROMPTS * MANY // 2} replies in all")
     return found
 
 
 def sampling(request: ChatRequest | CompletionRequest, default_tokens: int) -> Sampling:
-    """How a reply is chosen. The seed is drawn where none is given. Raises Refusal or UserError."""
+    """How a reply is chosen. The seed is drawn where none is given. Raises RefusedError or UserError."""
     if request.logit_bias:
         raise _not_met("logit_bias", "not offered here; leave it out")
     most, told = request.max_tokens, 0
@@ -184,5 +188,25 @@ def sampling(request: ChatRequest | CompletionRequest, default_tokens: int) -> S
     )
 
 
-def _not_met(param: str, why: str) -> Refusal:
-    return Refusal(400, f"{param}: {why}", "unsupported_value", param)
+def refusal(errors: Sequence[Any]) -> RefusedError:
+    """What pydantic found, as one refusal: of several faults the first."""
+    first = errors[0]
+    if first["type"] == "json_invalid":
+        return RefusedError(400, "the body is no JSON", "invalid_json")
+    param = ""
+    for part in first["loc"]:
+        if isinstance(part, int):
+            param += f"[{part}]"
+        elif part != "body" and not re.search(r"[^a-z_]", str(part)) and part not in ("str", "int"):
+            param += f".{part}" if param else str(part)
+    about = first["msg"][:1].lower() + first["msg"][1:]
+    return RefusedError(
+        400,
+        f"{param or 'body'}: {about}",
+        "invalid_type" if "type" in first["type"] else "invalid_value",
+        param or None,
+    )
+
+
+def _not_met(param: str, why: str) -> RefusedError:
+    return RefusedError(400, f"{param}: {why}", "unsupported_value", param)
