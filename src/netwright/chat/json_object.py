@@ -42,7 +42,7 @@ BEFORE, KEY, KEY_OR_END, COLON, VALUE, VALUE_OR_END, NEXT, DONE = range(8)
 """Between words: before the object; where a key, a key or }, a :, a value, a value or ], a comma or a bracket comes;
 after the object."""
 STRING, ESCAPE, HEX, UTF8, WORD, SIGN, ZERO, WHOLE, POINT, FRACTION, E, E_SIGN, EXPONENT = range(8, 21)
-"""Within words: a string, an escape in it, its digits, a character of several bytes; true, false or null; the parts of a
+"""Within words: a string, an escape in it, its digits, a character of several bytes; true, false, null; the parts of a
 number."""
 _BLANK = frozenset(b" \t\n\r")
 _DIGIT = frozenset(b"0123456789")

@@ -189,8 +189,8 @@ def sampling(request: ChatRequest | CompletionRequest, default_tokens: int) -> S
 
 
 def refusal(errors: Sequence[Any]) -> RefusedError:
-    """What pydantic found, as one refusal: of several faults the first."""
-    first = errors[0]
+    """What pydantic found, as one refusal."""
+    first = max(errors, key=lambda one: len(one["loc"]))  # of kinds that were tried, the one that came furthest
     if first["type"] == "json_invalid":
         return RefusedError(400, "the body is no JSON", "invalid_json")
     param = ""

@@ -22,9 +22,7 @@ def test_a_reply_at_once(client):
 
 def test_a_reply_streamed(client):
     chunks = list(
-        client.chat.completions.create(
-            model="m", messages=ASKED, stream=True, stream_options={"include_usage": True}
-        )
+        client.chat.completions.create(model="m", messages=ASKED, stream=True, stream_options={"include_usage": True})
     )
     assert chunks[0].choices[0].delta.role == "assistant"
     assert "".join(one.choices[0].delta.content or "" for one in chunks if one.choices) == "Hello, world!"
