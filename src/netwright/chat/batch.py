@@ -38,21 +38,23 @@ BESIDE = 64
 """Tokens of prompts that are read in one go beside replies that are under way: more of them makes those wait longer."""
 
 
-class Reply:
-    """The pieces of a reply as they come; `cancel` ends it within a token."""
+Take = Callable[[Piece | BaseException], None]
+"""Is given each piece as it comes, or the fault that ends a reply, in the thread that answers: it must not wait."""
 
-    def __init__(self, prompt: Prompt, sampling: Sampling) -> None:
+
+class Reply:
+    """The pieces of a reply as they come; `cancel` ends it within a token. With `take` they are not kept here."""
+
+    def __init__(self, prompt: Prompt, sampling: Sampling, take: Take | None = None) -> None:
         self.prompt, self.sampling, self.begun = prompt, sampling, time.perf_counter()
         self.cancelled = threading.Event()
         self._pieces: queue.SimpleQueue[Piece | BaseException] = queue.SimpleQueue()
+        self.put: Take = take or self._pieces.put
+        """A piece more, or the fault that ends the reply."""
 
     def cancel(self) -> None:
         """End the reply; its last piece says "cancelled" if it had not ended by itself."""
         self.cancelled.set()
-
-    def put(self, piece: Piece | BaseException) -> None:
-        """A piece more, or the fault that ends the reply."""
-        self._pieces.put(piece)
 
     def __iter__(self) -> Iterator[Piece]:
         """Pieces until the last one. Raises what the engine raised."""
@@ -79,11 +81,16 @@ class Batch:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, prompt: Prompt, sampling: Sampling = GREEDY) -> Reply:
-        """Put a request into the queue. Raises UserError where it is full."""
+    @property
+    def waiting(self) -> int:
+        """Requests that nobody has taken up yet, about."""
+        return self._requests.qsize()
+
+    def submit(self, prompt: Prompt, sampling: Sampling = GREEDY, take: Take | None = None) -> Reply:
+        """Put a request into the queue; pieces go to `take` where there is one. Raises UserError where it is full."""
         if self._closed:
             raise RuntimeError("this batch is closed")
-        reply = Reply(prompt, sampling)
+        reply = Reply(prompt, sampling, take)
         try:
             self._requests.put_nowait(reply)
         except queue.Full:

@@ -59,6 +59,8 @@ class LlamaCpp:
         begin = time.perf_counter()
         if sampling.beams > 1:
             raise UserError("sampling.beams", sampling.beams, "llama.cpp has no beams", "sampling.beams=1")
+        if sampling.json:
+            raise UserError("sampling.json", True, "not with llama.cpp", "another engine, such as OpenVINO")
         ids, left_out = readable(self.tokenizer, prompt, self.longest, sampling, self.long)
         room(0, len(ids), self.longest)
         return self._pieces(ids, left_out, sampling, cancelled, begin)
@@ -152,6 +154,8 @@ def _request(ids: list[int], told: Sampling, longest: int) -> dict[str, Any]:
         "min_p": told.min_p,
         "repeat_penalty": told.penalty,
         "repeat_last_n": told.window,
+        "frequency_penalty": told.frequency,
+        "presence_penalty": told.presence,
         "seed": told.seed % 2**32,
         "n_probs": told.logprobs,
         "ignore_eos": told.ignore_end,

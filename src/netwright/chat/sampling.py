@@ -3,8 +3,8 @@
     sampler = Sampler(Sampling(temperature=0.7, top_p=0.9, seed=1))
     token = sampler.choose(logits_V, seen)
 
-Filters are applied in the order penalty, top-k, top-p, min-p, temperature: what is kept does not depend on how warm the
-choice is. Logprobs are those of the model, before any of them. This file knows ids and logits, no texts.
+Filters are applied in the order penalties, top-k, top-p, min-p, temperature: what is kept does not depend on how warm
+the choice is. Logprobs are those of the model, before any of them. This file knows ids and logits, no texts.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "min_p": (0.0, 1.0),
     "penalty": (0.1, 10.0),
     "window": (0, 1_000_000),
+    "frequency": (-2.0, 2.0),
+    "presence": (-2.0, 2.0),
     "seed": (0, 2**63 - 1),
     "max_tokens": (1, 1_000_000),
     "logprobs": (0, 20),
@@ -59,6 +61,10 @@ class Sampling:
     arXiv:1909.05858)."""
     window: int = 64
     """Tokens that the penalty looks back."""
+    frequency: float = 0.0
+    """Is taken from a token's logit for each time it stands in the reply so far, as OpenAI's API has it."""
+    presence: float = 0.0
+    """Is taken once from logits of tokens that stand in the reply so far."""
     seed: int = 0
     max_tokens: int = 512
     stop: tuple[str, ...] = ()
@@ -67,6 +73,8 @@ class Sampling:
     """How many alternatives are told of each token, with their logprobs; 0: none."""
     beams: int = 1
     """Above 1: the likeliest reply that so many beams find; it is not streamed token by token."""
+    json: bool = False
+    """The reply is one JSON object (`chat.json_object`), unless it is cut at `max_tokens` or by a stop text."""
     ignore_end: bool = False
     """Go on past tokens that end a reply, for measuring."""
 
@@ -83,6 +91,8 @@ class Sampling:
             raise _refused("stop", self.stop, f"at most {STOPS} texts of 1 to {LONGEST_STOP} characters")
         if self.beams > 1 and self.temperature > 0:
             raise _refused("beams", self.beams, "1, or a temperature of 0: beams draw nothing")
+        if type(self.json) is not bool or (self.json and self.beams > 1):
+            raise _refused("json", self.json, "true or false; with beams, false")
 
     @property
     def greedy(self) -> bool:
@@ -116,9 +126,11 @@ class Sampler:
     def __post_init__(self) -> None:
         self.generator = np.random.default_rng(self.sampling.seed)
 
-    def choose(self, logits_V: NDArray[np.float32], seen: Sequence[int] = ()) -> int:
-        """The next token, after those `seen`."""
+    def choose(self, logits_V: NDArray[np.float32], seen: Sequence[int] = (), prompt: int = 0) -> int:
+        """The next token, after those `seen`, of which the first `prompt` are no part of the reply."""
         told = self.sampling
+        if told.frequency or told.presence:
+            logits_V = discouraged(logits_V, seen[prompt:], told.frequency, told.presence)
         if told.penalty != 1 and told.window:
             logits_V = penalized(logits_V, seen[-told.window :], told.penalty)
         if told.greedy:
@@ -140,6 +152,16 @@ def penalized(logits_V: NDArray[np.float32], seen: Sequence[int], penalty: float
     ids = ids[(ids >= 0) & (ids < len(logits_V))]
     changed = logits_V.copy()
     changed[ids] = np.where(logits_V[ids] > 0, logits_V[ids] / penalty, logits_V[ids] * penalty)
+    return changed
+
+
+def discouraged(
+    logits_V: NDArray[np.float32], reply: Sequence[int], frequency: float, presence: float
+) -> NDArray[np.float32]:
+    """Logits with those of a reply's tokens made less: by `frequency` each time, and by `presence` once."""
+    ids, counts = np.unique(np.asarray(reply, np.int64), return_counts=True)
+    changed = logits_V.copy()
+    changed[ids] -= (counts * frequency + presence).astype(changed.dtype)
     return changed
 
 

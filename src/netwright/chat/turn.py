@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netwright.chat import sampling
+from netwright.chat.json_object import JsonReply, vocabulary
 from netwright.chat.lookup import Lookup
 from netwright.chat.sampling import Sampler, Sampling
 from netwright.chat.stops import Stops
@@ -91,6 +92,7 @@ class Turn:
         self._stream, self._stops, self._told = Stream(tokenizer), Stops(told.stop), told
         self._ends = () if told.ignore_end else tokenizer.stop
         self._sampler, self._lookup, self._longest = Sampler(told), lookup, longest
+        self._wanted = JsonReply(vocabulary(tokenizer)) if told.json else None
         self._prompt, self._left_out, self._clock = len(self.seen), left_out, clock
         self._begin = clock() if begin is None else begin
         self._first = self._last = 0.0
@@ -120,7 +122,7 @@ class Turn:
         guess, right = self._guess, 0
         self._guess = []
         for at, logits_V in enumerate(logits_TV):
-            chosen = self._sampler.choose(logits_V, self.seen)
+            chosen = self._choose(logits_V)
             if chosen in self._ends:
                 self.finish = "stop"
                 break
@@ -133,6 +135,11 @@ class Turn:
         elif self._lookup and self._alone:
             self._lookup.plain(seconds)
 
+    def _choose(self, logits_V: NDArray[np.float32]) -> int:
+        if self._wanted is None:
+            return self._sampler.choose(logits_V, self.seen, self._prompt)
+        return self._wanted.choose(logits_V, lambda x_V: self._sampler.choose(x_V, self.seen, self._prompt))
+
     def take(self, chosen: int, logits_V: NDArray[np.float32]) -> Piece | None:
         """A token more: a piece, where there is something to show."""
         self._last = self._clock()
@@ -144,7 +151,7 @@ class Turn:
             told = Token(chosen, float(log_V[chosen]), sampling.best(logits_V, self._told.logprobs))
         self._tokens.append(told)
         text = self._stops.push(self._stream.push(chosen))
-        if self._stops.stopped:
+        if self._stops.stopped or (self._wanted and self._wanted.complete):
             self.finish = "stop"
         elif self.count == self._told.max_tokens or len(self.seen) > self._longest:
             self.finish = "length"

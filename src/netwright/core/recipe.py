@@ -74,12 +74,12 @@ class Recipe:
 
 def load(path: Path, overrides: Sequence[str], sections: Mapping[str, Section]) -> Recipe:
     """Read a recipe. Raises UserError for anything that is not as the sections allow."""
-    return parse(_merge(read_toml(path), overrides, path), sections, path)
+    return parse(merged(read_toml(path), overrides, path), sections, path)
 
 
 def from_words(overrides: Sequence[str], sections: Mapping[str, Section]) -> Recipe:
     """Sections from `section.key=value` words alone, for a verb that reads no recipe."""
-    return parse(_merge({}, overrides, Path("-")), sections)
+    return parse(merged({}, overrides, Path("-")), sections)
 
 
 def words(texts: Sequence[str], where: str) -> dict[str, Any]:
@@ -179,7 +179,8 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _merge(values: dict[str, Any], overrides: Sequence[str], path: Path) -> dict[str, Any]:
+def merged(values: dict[str, Any], overrides: Sequence[str], path: Path) -> dict[str, Any]:
+    """Plain values of a recipe in which `section.key=value` words have replaced some. Raises UserError."""
     for text in overrides:
         key, equals, raw = text.partition("=")
         section, dot, name = key.partition(".")

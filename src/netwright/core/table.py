@@ -40,8 +40,10 @@ _EXTRA_OF = {  # the top-level package that is missing -> the extra that brings 
     "openvino_genai": "genai",
     "bitsandbytes": "qlora",
     "peft": "qlora",
+    "fastapi": "serve",
     "starlette": "serve",
     "uvicorn": "serve",
+    "websockets": "serve",
 }
 
 

@@ -11,9 +11,11 @@ know where tokenizers come from (`models.imports`), nor what a conversation look
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import json as _json
+import re
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,21 @@ class Tokenizer:
         """The token of an id, as the vocabulary writes it."""
         return self._inner.id_to_token(at) or ""
 
+    @cached_property
+    def spellings(self) -> Sequence[bytes | None]:
+        """Of each id the bytes that it adds to a text; None for special tokens, and where nobody can tell."""
+        told = _json.loads(self.json)
+        special = {one["id"] for one in told.get("added_tokens", []) if one.get("special")}
+        kinds = set(_kinds(told.get("decoder")))
+        found: list[bytes | None] = [None] * len(self)
+        for token, at in self._inner.get_vocab(with_added_tokens=True).items():
+            if at not in special:
+                found[at] = _spelt(token, kinds)
+        for one in told.get("added_tokens", []):
+            if one["id"] not in special:  # it stands in texts as it is written here
+                found[one["id"]] = one["content"].encode()
+        return found
+
     def description(self) -> dict[str, Any]:
         """What a manifest says of it."""
         told = {"kind": "tokens", "tokenizer": FILE, "special": dict(self.special), "stop": list(self.stop)}
@@ -131,6 +148,32 @@ class Tokenizer:
         begins = bool(description.get("begins"))
         ids = tuple(one for one in stop or () if type(one) is int)
         return cls(_text(folder / FILE), dict(special or {}), ids, template, begins)
+
+
+def _kinds(decoder: Any) -> Iterable[str]:
+    """What a decoder of the `tokenizers` library consists of."""
+    if isinstance(decoder, Mapping):
+        yield str(decoder.get("type"))
+        for one in decoder.get("decoders", ()):
+            yield from _kinds(one)
+
+
+@cache
+def _letters() -> Mapping[str, int]:
+    """The letters that byte-level BPE writes for bytes (Radford et al. 2019)."""
+    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [at for at in range(256) if at not in shown]
+    return {chr(at): at for at in shown} | {chr(256 + n): at for n, at in enumerate(others)}
+
+
+def _spelt(token: str, kinds: Set[str]) -> bytes | None:
+    """The bytes of a token, as byte-level BPE or SentencePiece writes it."""
+    if "ByteLevel" in kinds:
+        found = [_letters().get(letter) for letter in token]
+        return bytes(at for at in found if at is not None) if None not in found else None
+    if "ByteFallback" in kinds and re.fullmatch("<0x[0-9A-F]{2}>", token):
+        return bytes([int(token[3:5], 16)])
+    return token.replace("\u2581", " ").encode() if kinds & {"Metaspace", "Replace"} else None
 
 
 def _text(path: Path) -> str:
