@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -71,7 +72,7 @@ def with_replies(connection: Connection, found: Sequence[Node]) -> list[Node]:
         for row in connection.execute(query.order_by(replies.c.created, replies.c.id)).mappings():
             one = dict(row)
             by_message.setdefault(one.pop("said"), []).append(Reply(**one))
-    return [nodes.replace(one, replies=tuple(by_message.get(one.id, ()))) for one in found]
+    return [replace(one, replies=tuple(by_message.get(one.id, ()))) for one in found]
 
 
 def member(connection: Connection, id: str, message: str) -> RowMapping:

@@ -1,7 +1,7 @@
 """Words in messages, found by SQLite's FTS5 or PostgreSQL's tsvector: no text that is asked for can be a query of theirs.
 
-    for one in found(connection, "blue sky"):
-        print(one.title, "".join(f"[{text}]" if hit else text for text, hit in one.parts))
+for one in found(connection, "blue sky"):
+    print(one.title, "".join(f"[{text}]" if hit else text for text, hit in one.parts))
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def parts(text: str, pattern: re.Pattern[str]) -> tuple[tuple[str, bool], ...]:
         cut += [(text[begin : hit.start()], False), (hit[0], True)]
         begin = hit.end()
     cut += [(text[begin:end], False), ("…" if end < len(text) else "", False)]
-    return tuple((" ".join(one.split()) if len(one) > AROUND else one.replace("\n", " "), hit) for one, hit in cut if one)
+    return tuple(
+        (" ".join(one.split()) if len(one) > AROUND else one.replace("\n", " "), hit) for one, hit in cut if one
+    )
 
 
 def _sqlite(words: list[str]) -> tuple[Any, dict[str, str]]:

@@ -73,8 +73,9 @@ class History:
     def new(self, system: str = "", title: str = "", model: str = "") -> str:
         """Begin a conversation; returns its id."""
         id, now = uuid.uuid4().hex, time.time()
-        row = {"id": id, "origin": uuid.uuid4().hex, "tip": None, "title": _title(title) if title else nodes.UNTITLED}
-        row |= {"named": bool(title), "system": nodes.checked("system", system), "model": model, "pinned": False}
+        row: dict[str, Any] = {"id": id, "origin": uuid.uuid4().hex, "tip": None}
+        row |= {"title": _title(title) if title else nodes.UNTITLED, "named": bool(title), "model": model, "pinned": False}
+        row["system"] = nodes.checked("system", system)
         with db.writing(self.engine) as connection:
             connection.execute(conversations.insert(), {**row, "created": now, "changed": now})
         return id

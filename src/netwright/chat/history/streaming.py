@@ -122,7 +122,7 @@ def begun(engine: Engine, connection: Connection, conversation: str, parent: str
 def row(id: str, about: About, **place: Any) -> dict[str, Any]:
     """A row of replies, without what is not known yet."""
     told = {name: getattr(about, name) for name in About.__dataclass_fields__}
-    empty = {"message": None, "parent": None, "conversation": None, "text": "", "owner": "", "beat": 0.0}
+    empty: dict[str, Any] = {"message": None, "parent": None, "conversation": None, "text": "", "owner": "", "beat": 0.0}
     empty |= {"statistics": {}, "finish": STREAMING, "created": time.time(), "ended": None, "thumb": 0, "note": ""}
     return {"id": id, **empty, **told, "sampling": dict(about.sampling), **place}
 
@@ -140,15 +140,16 @@ def settle(engine: Engine) -> int:
     return len(dead)
 
 
-def alive(one: Mapping[str, Any]) -> bool:
-    """Whether the process that streams a reply still does."""
+def alive(one: Any) -> bool:
+    """Whether the process that streams a reply, a row, still does."""
     machine, _, process = str(one["owner"]).rpartition(" ")
     if machine != _machine():
-        return time.time() - one["beat"] < STALE_S
+        return time.time() - float(one["beat"]) < STALE_S
     number, _, start = process.partition("@")
     try:
         found = psutil.Process(int(number))
-        return found.status() != psutil.STATUS_ZOMBIE and abs(found.create_time() - float(start)) < 2
+        same = abs(found.create_time() - float(start)) < 2
+        return bool(same and found.status() != psutil.STATUS_ZOMBIE)
     except (psutil.Error, ValueError):
         return False
 
@@ -194,9 +195,11 @@ def _ended(
 
 def _drop(connection: Connection, conversation: str, partial: str, whole: str) -> None:
     """Take away what was thought to be all of a reply, unless something was made of it."""
-    used = sa.select(messages.c.id).where(messages.c.parent == partial)
-    used = used.union_all(sa.select(replies.c.id).where(replies.c.message == partial))
-    used = used.union_all(sa.select(conversations.c.id).where(conversations.c.tip == partial))
+    used = sa.union_all(
+        sa.select(messages.c.id).where(messages.c.parent == partial),
+        sa.select(replies.c.id).where(replies.c.message == partial),
+        sa.select(conversations.c.id).where(conversations.c.tip == partial),
+    )
     if connection.execute(used.limit(1)).first() is None:
         rows.leave(connection, conversation, [partial])
         rows.sweep(connection, rows.conversation(connection, conversation)["origin"])

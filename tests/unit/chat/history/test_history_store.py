@@ -1,4 +1,4 @@
-"""The tree of messages, on SQLite and on a real PostgreSQL server: forks, edits, branches, deletion, search, replies."""
+"""The tree of messages, on SQLite and on a real PostgreSQL server."""
 
 import os
 import subprocess
@@ -74,7 +74,12 @@ def test_a_conversation_is_kept_with_all_that_made_it(history, again):
         assert (kept.finish, kept.statistics) == ("length", {"tokens": 2, "first_token": 0.5})
         assert kept.created <= kept.ended <= time.time()
         told = other.conversation(chat)
-        assert (told.title, told.system, told.model, told.count) == ("Why is the sky blue? é 🙂", "Be brief.", "smol", 2)
+        assert (told.title, told.system, told.model, told.count) == (
+            "Why is the sky blue? é 🙂",
+            "Be brief.",
+            "smol",
+            2,
+        )
 
 
 def test_edits_and_regenerations_are_siblings(history):
@@ -211,6 +216,12 @@ def test_refusals_change_nothing(history, act, words):
     assert history.nodes(chat) == before[1]
 
 
+HOSTILE = (
+    '"', "*", "NEAR(", "a OR", "^sky*", "sky AND", "-", "'", "&|!<->:*", "\\", "\0", "\ud800", "()", "_", "content:x",
+    "{sky}: y", "--", ";", "%s", ":asked", "x" * 10_000, "a " * 10_000, "😀", "'\\':*",
+)  # fmt: skip
+
+
 def test_words_are_found_and_hostile_queries_are_only_words(history):
     chat = talk(history, "Why is the SKY blue?", "Rayleigh scattering; see café and foo_bar", "thanks", "sky! " * 50)
     fork = history.fork(chat)
@@ -224,8 +235,7 @@ def test_words_are_found_and_hostile_queries_are_only_words(history):
     assert history.search("scatter rayleigh") == []  # only the last word may be begun
     assert history.search("sky absent") == []
     assert [len(history.search("sky", 1, skip)) for skip in (0, 1, 2)] == [1, 1, 0]
-    for query in ('"', "*", "NEAR(", "a OR", "^sky*", "sky AND", "-", "'", "&|!<->:*", "\\", "\0", "\ud800", "()", "_",
-                  "content:x", "{sky}: y", "--", ";", "%s", ":asked", "x" * 10_000, "a " * 10_000, "😀", "'\\':*"):  # fmt: skip
+    for query in HOSTILE:
         assert isinstance(history.search(query), list)
     assert [one.role for one in history.search('"sky" blue*')] == ["user"]
     history.delete(chat)
@@ -303,6 +313,7 @@ def test_a_dead_process_leaves_an_interrupted_reply(history, again, tmp_path, te
                 assert said(other, chat) == ["hi"]  # it lives
         finally:
             child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         with again() as other:  # nobody has waited for it yet: a zombie
             assert said(other, chat) == ["hi", text][: 1 + bool(text)]
     assert [one.finish for one in (*history.path(chat)[-1].replies,)] == ["interrupted"] * bool(text)
@@ -391,7 +402,9 @@ def test_many_threads_lose_nothing(history):
         one.start()
     for one in threads:
         one.join()
-    assert sorted(one.content for one in history.nodes(chat)[1:]) == sorted(f"{n} {at}" for n in range(4) for at in range(5))
+    assert sorted(one.content for one in history.nodes(chat)[1:]) == sorted(
+        f"{n} {at}" for n in range(4) for at in range(5)
+    )
 
 
 def test_verify_finds_what_was_changed(history):
@@ -418,11 +431,15 @@ def test_migrations_make_the_tables_that_the_code_states(history):
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
+    sqlite = history.engine.dialect.name == "sqlite"
+
     def mine(name, kind, parent):
         return kind != "table" or name in schema.schema.tables
 
     def stated(thing, name, kind, reflected, other):
-        return name not in ("words", "ix_chat_messages_words") and kind != "unique_constraint"
+        # SQLAlchemy does not read of SQLite what a key of one column does on deletion; PostgreSQL runs the same text
+        unread = {"unique_constraint", *(["foreign_key_constraint"] if sqlite else [])}
+        return name not in ("words", "ix_chat_messages_words") and kind not in unread
 
     with history.engine.connect() as connection:
         opts = {"compare_type": True, "include_name": mine, "include_object": stated}
@@ -432,14 +449,15 @@ def test_migrations_make_the_tables_that_the_code_states(history):
 def test_a_newer_database_is_refused_and_an_older_is_migrated(history, again, monkeypatch):
     chat = talk(history, "one")
     done = []
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, lambda connection: done.append(1)))
+    known = schema.MIGRATIONS
+    monkeypatch.setattr(schema, "MIGRATIONS", (*known, lambda connection: done.append(1)))
     with again() as other:
         assert said(other, chat) == ["one"]
     again().close()
     assert done == [1]
-    monkeypatch.undo()
+    monkeypatch.setattr(schema, "MIGRATIONS", known)
     with pytest.raises(UserError, match="newer netwright"):
-        History.open(None if history.engine.url.database is None else again.__closure__[0].cell_contents / "runs")
+        again()
     with history.engine.begin() as connection:
         connection.execute(sa.text("UPDATE chat_version SET version = 1"))
 
@@ -464,7 +482,7 @@ def test_whatever_is_done_the_tree_holds(data):
             if act == "new" or not chats:
                 chats[history.new()] = set()
                 continue
-            chat = data.draw(st.sampled_from(sorted(chats)))
+            chat = data.draw(st.sampled_from(list(chats)))
             at = texts(chat)
             place = data.draw(st.sampled_from(sorted(at))) if at else ()
             word = data.draw(st.sampled_from("abc"))
