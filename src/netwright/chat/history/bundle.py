@@ -24,7 +24,7 @@ from netwright.chat.history.nodes import About, Conversation, Node
 from netwright.chat.history.schema import conversations, members, messages, replies, tags
 from netwright.chat.history.store import History
 from netwright.core import db
-from netwright.core.error import UserError
+from netwright.core.error import UserError, show
 
 FORMAT, VERSION = "netwright-chats", 1
 MESSAGE = ("id", "origin", "parent", "role", "name", "content", "created")
@@ -110,7 +110,13 @@ def conversation(
     """A row of a conversation that comes from elsewhere, over its messages."""
     first = next((one["content"] for one in found if one["role"] == "user"), "")
     named = title.strip()[: 5 * nodes.TITLE]
-    about = {"id": id, "origin": id, "tip": tip, "title": nodes.title_of(named or first), "named": bool(named)}
+    about: dict[str, Any] = {
+        "id": id,
+        "origin": id,
+        "tip": tip,
+        "title": nodes.title_of(named or first),
+        "named": bool(named),
+    }
     about |= {"system": nodes.checked("import", system), "model": "", "pinned": False, "tags": []}
     return {**about, "created": changed, "changed": changed, "messages": [one["id"] for one in found]}
 
@@ -123,8 +129,7 @@ def _conversation(connection: Connection, one: Mapping[str, Any], now: float) ->
     if here is None:
         connection.execute(conversations.insert(), _timed(row, now, "created", "changed"))
     elif here["origin"] != one["origin"]:
-        other = "a conversation of this id is here, and it is another one"
-        raise UserError("import", id, other, "nothing was imported")
+        raise broken(f"conversation {id}", "a conversation of this id is here, and it is another one")
     rows.insert_new(connection, members, [{"conversation": id, "message": at} for at in one["messages"]])
     rows.insert_new(connection, tags, [{"conversation": id, "tag": at} for at in one["tags"]])
     if here is not None and one["changed"] is not None and one["changed"] > here["changed"]:
@@ -139,3 +144,28 @@ def _timed(row: Mapping[str, Any], now: float, *names: str) -> dict[str, Any]:
 def _counts(connection: Connection) -> tuple[int, ...]:
     tables = (conversations, messages, replies)
     return tuple(int(connection.scalar(sa.select(sa.func.count()).select_from(one)) or 0) for one in tables)
+
+
+def broken(place: str, why: str) -> UserError:
+    """What is said of a file that cannot be imported."""
+    return UserError("import", place, why, "mend the file; nothing was imported")
+
+
+def ordered(parents: Mapping[str, str | None]) -> list[str]:
+    """Ids, each after its parent, else as they come. Raises UserError for a cycle."""
+    found: list[str] = []
+    done: set[str] = set()
+    waiting: dict[str, list[str]] = {}
+    for id, parent in parents.items():
+        if parent is not None and parent not in done:
+            waiting.setdefault(parent, []).append(id)
+            continue
+        ready = [id]
+        while ready:
+            at = ready.pop()
+            found.append(at)
+            done.add(at)
+            ready += reversed(waiting.pop(at, ()))
+    if len(found) != len(parents):
+        raise broken(f"message {show(next(iter(waiting)))}", "it is missing, or follows itself")
+    return found

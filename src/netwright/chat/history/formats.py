@@ -144,7 +144,9 @@ def _lines(reached: Sequence[Node], tip: str | None) -> Iterator[tuple[str, list
         numbers[one.id] = numbers[one.parent] + 1
     for at, line in enumerate(nodes.branches(reached, tip)):
         before = known.get(line[0].parent or "") if line else None
-        after = f"after message {numbers[before.id]}, {nodes.title_of(before.content)}" if before else "at the beginning"
+        after = (
+            f"after message {numbers[before.id]}, {nodes.title_of(before.content)}" if before else "at the beginning"
+        )
         yield (f"Branch {after}" if at else ""), line
 
 

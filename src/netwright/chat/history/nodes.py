@@ -23,6 +23,9 @@ ROLES = ("user", "assistant", "system", "tool")
 LONGEST = 4 << 20
 """Characters of a message."""
 TITLE = 60
+"""Characters of a title that is made of first words; one that is given may have ten times as many."""
+LONGEST_TITLE = 10 * TITLE
+LONGEST_TAG = 60
 UNTITLED = "New conversation"
 _UNSOUND = re.compile("[\0\ud800-\udfff]")
 
@@ -119,6 +122,21 @@ def checked(setting: str, text: str) -> str:
 def sound(text: str) -> str:
     """A model's text as it can be kept: U+FFFD for what is no character."""
     return _UNSOUND.sub("\ufffd", text)
+
+
+def title(text: str) -> str:
+    """A title in one line. Raises UserError for one that is too long."""
+    if len(checked("title", text)) > LONGEST_TITLE:
+        raise UserError("title", text, f"at most {LONGEST_TITLE} characters", "shorten it")
+    return " ".join(text.split())
+
+
+def tag(text: str) -> str:
+    """A tag, in small letters. Raises UserError for what is no word."""
+    word = checked("tag", text).strip().lower()
+    if not word or len(word) > LONGEST_TAG or not word.isprintable():
+        raise UserError("tag", text, f"a word of at most {LONGEST_TAG} characters", "/tag physics")
+    return word
 
 
 def title_of(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Words in messages, found by SQLite's FTS5 or PostgreSQL's tsvector: no text that is asked for can be a query of theirs.
+"""Words in messages, by SQLite's FTS5 or PostgreSQL's tsvector: no text that is asked for can be a query of theirs.
 
 for one in found(connection, "blue sky"):
     print(one.title, "".join(f"[{text}]" if hit else text for text, hit in one.parts))

@@ -8,8 +8,8 @@
         reply.finish("stop")
     [node.content for node in history.path(chat)]
 
-What returns has been committed. Nothing is overwritten: an edit is a sibling, and only `delete` and `delete_branch` take
-something away. Several threads and processes may use one database. This file knows no terminal, page or file format.
+What returns has been committed. Nothing is overwritten: an edit is a sibling, and only `delete` and `delete_branch`
+take something away. Several threads and processes may use one database. This file knows no terminal, page or format.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from netwright.core.error import UserError
 TIP = "tip"
 """Where a conversation stands."""
 PAGE = 50
-LONGEST_TAG = 60
 
 
 class History:
@@ -74,7 +73,12 @@ class History:
         """Begin a conversation; returns its id."""
         id, now = uuid.uuid4().hex, time.time()
         row: dict[str, Any] = {"id": id, "origin": uuid.uuid4().hex, "tip": None}
-        row |= {"title": _title(title) if title else nodes.UNTITLED, "named": bool(title), "model": model, "pinned": False}
+        row |= {
+            "title": nodes.title(title) if title else nodes.UNTITLED,
+            "named": bool(title),
+            "model": model,
+            "pinned": False,
+        }
         row["system"] = nodes.checked("system", system)
         with db.writing(self.engine) as connection:
             connection.execute(conversations.insert(), {**row, "created": now, "changed": now})
@@ -113,7 +117,7 @@ class History:
         with self._changing() as connection:
             rows.conversation(connection, id)
             if title.strip():
-                self._set(connection, id, title=_title(title), named=True)
+                self._set(connection, id, title=nodes.title(title), named=True)
             else:
                 first = nodes.path(rows.reached(connection, id), rows.conversation(connection, id)["tip"])[:1]
                 self._set(connection, id, title=nodes.title_of(first[0].content if first else ""), named=False)
@@ -127,12 +131,12 @@ class History:
         """Add a tag."""
         with self._changing() as connection:
             rows.conversation(connection, id)
-            rows.insert_new(connection, tags, [{"conversation": id, "tag": _tag(tag)}])
+            rows.insert_new(connection, tags, [{"conversation": id, "tag": nodes.tag(tag)}])
 
     def untag(self, id: str, tag: str) -> None:
         """Take a tag away. Raises UserError where it is not there."""
         with self._changing() as connection:
-            gone = connection.execute(tags.delete().where(tags.c.conversation == id, tags.c.tag == _tag(tag)))
+            gone = connection.execute(tags.delete().where(tags.c.conversation == id, tags.c.tag == nodes.tag(tag)))
             if not gone.rowcount:
                 raise UserError("tag", tag, "no tag of this conversation", rows.NEXT)
 
@@ -203,7 +207,7 @@ class History:
             if tip is not None:
                 rows.member(connection, id, tip)
             shared = nodes.path(rows.reached(connection, id), tip)
-            named = {"title": _title(title) if title else found["title"], "named": bool(title) or found["named"]}
+            named = {"title": nodes.title(title) if title else found["title"], "named": bool(title) or found["named"]}
             one = {**found, "id": new, "tip": tip, "pinned": False, "created": now, "changed": now, **named}
             connection.execute(conversations.insert(), one)
             rows.insert_new(connection, members, [{"conversation": new, "message": node.id} for node in shared])
@@ -331,18 +335,3 @@ def _unreached(connection: Connection, seen: dict[str, str]) -> list[str]:
         if of["tip"] is not None and of["tip"] not in mine:
             wrong.append(f"conversation {of['id']}: it stands at a message that it does not reach")
     return wrong + [f"message {id}: no conversation reaches it" for id in seen if id not in held]
-
-
-def _title(text: str) -> str:
-    nodes.checked("title", text)
-    if len(text) > 10 * nodes.TITLE:
-        raise UserError("title", text, f"at most {10 * nodes.TITLE} characters", "shorten it")
-    return " ".join(text.split())
-
-
-def _tag(text: str) -> str:
-    nodes.checked("tag", text)
-    word = text.strip().casefold()
-    if not word or len(word) > LONGEST_TAG or not word.isprintable():
-        raise UserError("tag", text, f"a word of at most {LONGEST_TAG} characters", "/tag physics")
-    return word

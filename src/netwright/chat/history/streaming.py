@@ -5,9 +5,9 @@
             reply.write(piece.text)
         reply.finish("stop", statistics)
 
-The text so far is written at most every quarter of a second, so that a crash costs no more than that. A process is named
-by machine, number and start; where another machine shares the database, a reply that was not written to for ten minutes
-counts as left. That may be wrong, and does no harm: the reply is put right when it ends.
+The text so far is written at most every quarter of a second, so that a crash costs no more than that. A process is
+named by machine, number and start; where another machine shares the database, a reply that was not written to for ten
+minutes counts as left. That may be wrong, and does no harm: the reply is put right when it ends.
 """
 
 from __future__ import annotations
@@ -122,8 +122,9 @@ def begun(engine: Engine, connection: Connection, conversation: str, parent: str
 def row(id: str, about: About, **place: Any) -> dict[str, Any]:
     """A row of replies, without what is not known yet."""
     told = {name: getattr(about, name) for name in About.__dataclass_fields__}
-    empty: dict[str, Any] = {"message": None, "parent": None, "conversation": None, "text": "", "owner": "", "beat": 0.0}
-    empty |= {"statistics": {}, "finish": STREAMING, "created": time.time(), "ended": None, "thumb": 0, "note": ""}
+    empty: dict[str, Any] = {"message": None, "parent": None, "conversation": None, "text": "", "owner": ""}
+    empty |= {"beat": 0.0, "statistics": {}, "finish": STREAMING, "created": time.time(), "ended": None}
+    empty |= {"thumb": 0, "note": ""}
     return {"id": id, **empty, **told, "sampling": dict(about.sampling), **place}
 
 
