@@ -122,6 +122,11 @@ def connected(file: Path | None, synchronous: str = "NORMAL") -> Engine:
     return _postgres(url) if url and file else _sqlite_file(file, synchronous)
 
 
+def elsewhere() -> bool:
+    """Whether a PostgreSQL server is named, so that no file tells whether there is something."""
+    return bool(os.environ.get(VARIABLE))
+
+
 @contextlib.contextmanager
 def looking(engine: Engine) -> Iterator[Connection]:
     """One transaction that only reads, beside those that write. Raises UserError as `engine` does."""

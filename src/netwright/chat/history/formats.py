@@ -38,7 +38,7 @@ def written(history: History, format: str, ids: Ids = None) -> Iterator[str]:
 
 def of_suffix(suffix: str) -> str | None:
     """The format whose files usually end so."""
-    return next((name for name, (usual, _) in FORMATS.items() if usual == suffix.lower()), None)
+    return next((name for name, (usual, _) in FORMATS.items() if suffix and usual == suffix.lower()), None)
 
 
 def _line(value: Any) -> str:

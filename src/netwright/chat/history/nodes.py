@@ -2,9 +2,9 @@
 
     digest(None, "5f0c...", "user", "Why is the sky blue?")
 
-A message's id is the sha256 of what it says and of what it follows, so that the same text after the same messages is the
-same message: forks share, edits are siblings, and two replies of equal text are one message with two records. A first
-message follows the conversation's origin, a random number: strangers that both begin with "Hi" share nothing.
+A message's id is the sha256 of what it says and of what it follows, so that the same text after the same messages is
+the same message: forks share, edits are siblings, and two replies of equal text are one message with two records. A
+first message follows the conversation's origin, a random number: strangers that both begin with "Hi" share nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ LONGEST_TITLE = 10 * TITLE
 LONGEST_TAG = 60
 UNTITLED = "New conversation"
 _UNSOUND = re.compile("[\0\ud800-\udfff]")
+_OBEYED = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,11 @@ def checked(setting: str, text: str) -> str:
 def sound(text: str) -> str:
     """A model's text as it can be kept: U+FFFD for what is no character."""
     return _UNSOUND.sub("\ufffd", text)
+
+
+def shown(text: str) -> str:
+    """A text as a terminal may print it: without what it would obey."""
+    return _OBEYED.sub("\ufffd", text)
 
 
 def title(text: str) -> str:

@@ -130,7 +130,7 @@ def test_any_tree_goes_through_chatgpts_format(data):
     def shape(history):
         return sorted(
             (
-                one.tip and [(n.role, n.content) for n in history.path(one.id)] or [],
+                [(n.role, n.content) for n in history.path(one.id)],
                 one.system,
                 sorted(lines(history, one.id)),
             )
@@ -278,7 +278,8 @@ BROKEN = {
     "a message of another type": b'[{"mapping": {"a": {"parent": null, "message": 7}}}]',
     "an unknown tip": b'[{"current_node": "x", "mapping": {"a": {"parent": null, "message": null}}}]',
     "an unhashable tip": b'[{"current_node": [], "mapping": {"a": {"parent": null, "message": null}}}]',
-    "parts of another type": b'[{"mapping": {"a": {"parent": null, "message": {"author": {"role": "user"}, "content": {"parts": 7}}}}}]',
+    "parts of another type": b'[{"mapping": {"a": {"parent": null, "message": {"author": {"role": "user"}, '
+    b'"content": {"parts": 7}}}}}]',
     "another version": b'{"format": "netwright-chats", "version": 99}',
     "own lists missing": b'{"format": "netwright-chats", "version": 1, "messages": 7}',
     "own lines broken": b'{"format": "netwright-chats", "version": 1}\n{"kind": "message", "id": 7}',
@@ -294,8 +295,8 @@ def test_what_is_broken_is_one_refusal_and_nothing_is_kept(history, name):
 
 
 def test_a_chain_of_many_messages_is_no_recursion(history):
-    made = {str(n): {"parent": str(n - 1) if n else None, "message": {"author": {"role": "user"}, "content": {"parts": [str(n)]}}}
-            for n in range(5000)}  # fmt: skip
+    said = [{"author": {"role": "user"}, "content": {"parts": [str(n)]}} for n in range(5000)]
+    made = {str(n): {"parent": str(n - 1) if n else None, "message": one} for n, one in enumerate(said)}
     assert imported(history, json.dumps([{"mapping": made, "title": "long"}])).messages == 5000
     (one,) = history.conversations()
     assert len(history.path(one.id)) == 5000
@@ -320,7 +321,8 @@ def changes():
         ("sampling", json.loads('{"a":' * 100 + "1" + "}" * 100))])  # fmt: skip
     yield from (set_("conversations", 0, name, value) for name, value in [
         ("tip", "0" * 64), ("origin", "other"), ("messages", []), ("messages", ["0" * 64]), ("messages", [[]]),
-        ("tags", [7]), ("tags", ["A B\n"]), ("title", "x" * 5000), ("pinned", 1), ("id", "../x"), ("id", "")])  # fmt: skip
+        ("tags", [7]), ("tags", ["A B\n"]), ("title", "x" * 5000), ("pinned", 1), ("id", "../x"),
+        ("id", "")])  # fmt: skip
     yield lambda told: told["messages"].pop(0)
     yield lambda told: told["conversations"].clear()
     yield lambda told: told["conversations"].append(told["conversations"][0])
@@ -336,14 +338,17 @@ def test_a_changed_file_of_our_own_is_refused(history):
         told = json.loads(whole)
         change(told)
         with History.open(None) as other:
-            with pytest.raises(UserError, match="import"):
+            try:
                 imported(other, json.dumps(told))
+            except UserError as refusal:
+                assert refusal.setting.startswith("import")  # noqa: PT017
+            else:
                 pytest.fail(f"change {number} was taken")
             assert other.conversations() == []
 
 
 def test_a_shuffled_file_is_the_same(history):
-    chat, fork, _ = filled(history)
+    _, fork, _ = filled(history)
     told = json.loads(exported(history, "json"))
     for seed in range(5):
         for kind in ("messages", "replies", "conversations"):
@@ -374,9 +379,9 @@ def files():
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_torn_file_is_taken_whole_or_refused(data):
-    """Bytes of real exports, cut and changed at random: an import or a UserError, never a fault, never a broken tree."""
+    """Bytes of real exports, cut and changed at random: an import or a UserError, and never a broken tree."""
     raw = bytearray(data.draw(st.sampled_from(files())))
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(raw) - 1))
@@ -404,12 +409,16 @@ JSON = st.recursive(
 
 
 @given(JSON)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_json_is_read_or_refused(value):
     try:
-        reading.parsed(json.dumps(value).encode())
-    except UserError:
-        pass
+        found = reading.parsed(json.dumps(value).encode())
+    except UserError as refusal:
+        assert refusal.setting.startswith("import")  # noqa: PT017
+    else:
+        with History.open(None) as history:
+            bundle.restore(history, found)
+            assert history.verify() == []
 
 
 def test_thumbs_become_training_data_that_netwright_reads(history):
