@@ -113,6 +113,27 @@ def reading(url: str) -> Iterator[Connection]:
         opened.dispose()
 
 
+def connected(file: Path | None, synchronous: str = "NORMAL") -> Engine:
+    """A database whose tables are somebody else's: PostgreSQL by NETWRIGHT_DATABASE_URL, else this SQLite file.
+
+    `synchronous` is SQLite's word for how much of a commit outlives a loss of power; without a file it is in memory.
+    """
+    url = os.environ.get(VARIABLE, "")
+    return _postgres(url) if url and file else _sqlite_file(file, synchronous)
+
+
+def elsewhere() -> bool:
+    """Whether a PostgreSQL server is named, so that no file tells whether there is something."""
+    return bool(os.environ.get(VARIABLE))
+
+
+@contextlib.contextmanager
+def looking(engine: Engine) -> Iterator[Connection]:
+    """One transaction that only reads, beside those that write. Raises UserError as `engine` does."""
+    with _refusals(engine.url), engine.connect().execution_options(reading=True) as connection:
+        yield connection
+
+
 @contextlib.contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction: all that is written in it, or nothing. Raises UserError as `engine` does."""
@@ -209,16 +230,23 @@ def _row(run: str, one: Measurement) -> dict[str, Any]:
 
 
 def _sqlite(runs: Path) -> Engine:
-    try:
-        runs.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
-        raise artifact.disk_error(fault, runs) from fault
-    opened = sa.create_engine(URL.create("sqlite", database=str(runs / FILE)), connect_args={"timeout": 30})
+    return _sqlite_file(runs / FILE, "NORMAL")
+
+
+def _sqlite_file(file: Path | None, synchronous: str) -> Engine:
+    if file is None:  # one connection for all threads: each would have a memory of its own
+        opened = sa.create_engine("sqlite://", poolclass=sa.StaticPool, connect_args={"check_same_thread": False})
+    else:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as fault:
+            raise artifact.disk_error(fault, file.parent) from fault
+        opened = sa.create_engine(URL.create("sqlite", database=str(file)), connect_args={"timeout": 30})
 
     @sa.event.listens_for(opened, "connect")
     def configure(connection: Any, record: object) -> None:
         connection.isolation_level = None  # transactions are begun below, DDL included
-        for pragma in ("foreign_keys = ON", "journal_mode = WAL", "synchronous = NORMAL"):
+        for pragma in ("foreign_keys = ON", "journal_mode = WAL", f"synchronous = {synchronous}"):
             connection.execute(f"PRAGMA {pragma}").close()
 
     @sa.event.listens_for(opened, "begin")
