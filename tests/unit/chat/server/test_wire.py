@@ -25,9 +25,12 @@ def asked(**more):
         ({"max_tokens": 0}, "max_tokens"), ({"max_tokens": 1.5}, "max_tokens"), ({"max_tokens": True}, "max_tokens"),
         ({"n": 0}, "n"), ({"n": 9}, "n"), ({"seed": "x"}, "seed"), ({"seed": 2**70}, "seed"), ({"stop": 3}, "stop"),
         ({"stop": ["a"] * 17}, "stop"), ({"stop": ""}, "stop"), ({"stop": ["a", 1]}, "stop[1]"),
-        ({"stream": "yes"}, "stream"), ({"stream": 1}, "stream"), ({"top_logprobs": 21, "logprobs": True}, "top_logprobs"),
-        ({"top_logprobs": 2}, "top_logprobs"), ({"logprobs": 2}, "logprobs"), ({"presence_penalty": 3}, "presence_penalty"),
-        ({"response_format": {"type": "json_schema"}}, "response_format.type"), ({"response_format": "json"}, "response_format"),
+        ({"stream": "yes"}, "stream"), ({"stream": 1}, "stream"),
+        ({"top_logprobs": 21, "logprobs": True}, "top_logprobs"),
+        ({"top_logprobs": 2}, "top_logprobs"), ({"logprobs": 2}, "logprobs"),
+        ({"presence_penalty": 3}, "presence_penalty"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.type"),
+        ({"response_format": "json"}, "response_format"),
         ({"messages": []}, "messages"), ({"messages": "Hi"}, "messages"), ({"messages": [3]}, "messages[0]"),
         ({"messages": [{"role": "user", "content": 3}]}, "messages[0].content"),
         ({"messages": [{"content": "Hi"}]}, "messages[0].role"),
@@ -37,7 +40,8 @@ def asked(**more):
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
          "messages[0].content[0].type"),
         ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
-        ({"tools": [{"type": "function"}]}, "tools"), ({"functions": [{}]}, "tools"), ({"modalities": ["audio"]}, "modalities"),
+        ({"tools": [{"type": "function"}]}, "tools"), ({"functions": [{}]}, "tools"),
+        ({"modalities": ["audio"]}, "modalities"),
         ({"logit_bias": {"1": 2}}, "logit_bias"), ({"model": 3}, "model"), ({"model": "x"}, "model"),
         ({"model": "../m"}, "model"), ({"min_p": 2}, "min_p"),
         ({"repetition_penalty": 0}, "repetition_penalty"), ({"stream_options": 3}, "stream_options"),
@@ -56,8 +60,10 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b"3", b"null", b'"x"', b"\xff", b"[" * 100_000, b'{"messages": ' + b"[" * 5000 + b"]" * 5000 + b"}",
-     b'{"messages": [{"role": "user", "content": "Hi"}], "temperature": NaN}', b'{"messages": [{"role": "user", "content": "\\ud800"}]}',
+    [b"", b"{", b"[]", b"3", b"null", b'"x"', b"\xff", b"[" * 100_000,
+     b'{"messages": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+     b'{"messages": [{"role": "user", "content": "Hi"}], "temperature": NaN}',
+     b'{"messages": [{"role": "user", "content": "\\ud800"}]}',
      b'{"messages": [{"role": "user", "content": "Hi"}], "seed": ' + b"9" * 5000 + b"}"],
 )  # fmt: skip
 def test_bodies_that_are_no_requests(hello, body):
