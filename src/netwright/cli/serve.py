@@ -61,6 +61,7 @@ def _served(config: Any, runs: Path) -> Answer:
         extra(package, "netwright serve")
     import psutil
 
+    from netwright.chat.history.store import History
     from netwright.chat.server import opening
     from netwright.chat.server.listening import Listening
     from netwright.chat.server.shelf import Shelf
@@ -70,9 +71,11 @@ def _served(config: Any, runs: Path) -> Answer:
 
     def told(address: str) -> None:
         models = ", ".join(volumes)
-        print(f"{address}/v1 answers with {models}. Ctrl-C ends it.", file=sys.stderr, flush=True)
+        page = f"Open {address} in a browser. " if config.history else ""
+        print(f"{page}{address}/v1 answers with {models}. Ctrl-C ends it.", file=sys.stderr, flush=True)
 
-    server = Listening(shelf, config, told)
+    history = History.open(runs) if config.history else None
+    server = Listening(shelf, config, told, history)
     try:
         server.run()
     except SystemExit:  # uvicorn's word for an address that is taken
@@ -82,6 +85,9 @@ def _served(config: Any, runs: Path) -> Answer:
             address = f"{config.host}:{config.port}"
             raise UserError("serve.port", address, "this address is taken, or is none", "--port 0") from None
         raise
+    finally:
+        if history is not None:
+            history.close()
     return Answer({"served": list(volumes)}, "")
 
 

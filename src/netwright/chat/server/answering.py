@@ -34,6 +34,7 @@ from netwright.chat.turn import Piece, Statistics
 from netwright.core.error import UserError
 from netwright.data import prompt as prompts
 from netwright.data.prompt import Long
+from netwright.data.text import Message
 from netwright.data.tokenizer import Tokenizer
 
 DONE = b"data: [DONE]\n\n"
@@ -67,6 +68,9 @@ class Desk:
             flow.cancel(EndedError())
 
 
+Read = Callable[[Lent, Long, Sampling], list[list[int]]]
+
+
 @dataclass(frozen=True)
 class Asked:
     """A request that can be answered: the model's name, what it continues, and how. `texts` are ids or not yet."""
@@ -75,7 +79,7 @@ class Asked:
     told: Sampling
     n: int
     form: Callable[[Tokenizer], Form]
-    read: Callable[[Lent, Long, Sampling], list[list[int]]]
+    read: Read
 
 
 def chat(request: wire.ChatRequest, shelf: Shelf, config: Config) -> Asked:
@@ -85,14 +89,21 @@ def chat(request: wire.ChatRequest, shelf: Shelf, config: Config) -> Asked:
     usage = bool(request.stream_options and request.stream_options.include_usage)
     best = (request.top_logprobs or 0) if request.logprobs else None
 
+    n = request.n or 1
+    read = conversation(model, messages)
+    return Asked(model, told, n, lambda tokenizer: ChatForm(model, tokenizer, best, usage, n), read)
+
+
+def conversation(model: str, messages: Sequence[Message]) -> Read:
+    """How a conversation becomes ids, once the model is there."""
+
     def read(lent: Lent, long: Long, told: Sampling) -> list[list[int]]:
         if not lent.batch.tokenizer.template:
             raise RefusedError(400, f"{model} has no chat template: use /v1/completions", "unsupported_value", "model")
         _check_length([one.content for one in messages], lent, "messages")
         return [readable(lent.batch.tokenizer, messages, lent.batch.longest, told, long)[0]]
 
-    n = request.n or 1
-    return Asked(model, told, n, lambda tokenizer: ChatForm(model, tokenizer, best, usage, n), read)
+    return read
 
 
 def completion(request: wire.CompletionRequest, shelf: Shelf, config: Config) -> Asked:
@@ -257,7 +268,7 @@ class Answering(Response):
             while parts := await flow.take():
                 events = [event(chunk) for chunk in chunks(parts, form, account, first=not started)]
                 if not started:
-                    await send({"type": "http.response.start", "status": 200, "headers": _EVENTS})
+                    await send({"type": "http.response.start", "status": 200, "headers": EVENTS})
                     started = True
                 await self._written(b"".join(events), send)
             tail = [event(form.last([one for one in account.took if one]))] if form.usage else []
@@ -283,7 +294,7 @@ class Answering(Response):
             raise LeftError from None
 
 
-_EVENTS = [
+EVENTS = [
     (b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
 ]  # fmt: skip

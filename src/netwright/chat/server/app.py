@@ -22,7 +22,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from netwright import __version__
-from netwright.chat.server import answering, described, sockets, wire
+from netwright.chat.history.store import History
+from netwright.chat.server import answering, chats, described, sockets, wire
 from netwright.chat.server.answering import Answering, Desk
 from netwright.chat.server.gate import HOLDER, NOTE, Gate, TooLargeError, too_large
 from netwright.chat.server.keys import Holders
@@ -36,8 +37,8 @@ Abort = Callable[[MutableMapping[str, Any]], None]
 """Cuts the connection of a scope, whatever is still to be sent."""
 
 
-def app(shelf: Shelf, config: Config, abort: Abort = lambda scope: None) -> FastAPI:
-    """The application. Its `state.desk` is what `listening` stops."""
+def app(shelf: Shelf, config: Config, abort: Abort = lambda scope: None, history: History | None = None) -> FastAPI:
+    """The application. Its `state.desk` is what `listening` stops; with a history it has a page, too."""
     desk = Desk(config, shelf, Metrics())
 
     @contextlib.asynccontextmanager
@@ -61,6 +62,8 @@ def app(shelf: Shelf, config: Config, abort: Abort = lambda scope: None) -> Fast
     _told_faults(made)
     _answers(made, desk, abort)
     _facts(made, desk)
+    if history is not None:
+        chats.mount(made, desk, history, abort)
     described.mend(made)
     return made
 

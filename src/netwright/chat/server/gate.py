@@ -32,7 +32,7 @@ from netwright.chat.server.settings import Config, is_loopback
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-GUARDED = ("/v1/", "/metrics")
+GUARDED = ("/v1/", "/api/", "/metrics")
 """Paths that need a key where there are keys."""
 NOTE, HOLDER = "netwright.note", "netwright.holder"
 """Where a route finds what is noted of a request, and whose it is."""
@@ -103,7 +103,7 @@ class Gate:
         self._known_host(headers)
         self._known_origin(scope, headers)
         holder = self._holders.everybody
-        guarded = scope["path"].startswith(GUARDED[0]) or scope["path"] == GUARDED[1]
+        guarded = scope["path"].startswith(GUARDED)
         if guarded:
             holder = self._holders.of(_authorization(headers))
         scope[HOLDER], scope[NOTE].key = holder, holder.name

@@ -17,6 +17,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from netwright.chat.history.store import History
 from netwright.chat.server.app import app
 from netwright.chat.server.settings import Config
 from netwright.chat.server.shelf import Shelf
@@ -51,9 +52,15 @@ class Connections:
 class Listening(uvicorn.Server):
     """A server of the models of a shelf. `told` is given its address once it listens."""
 
-    def __init__(self, shelf: Shelf, config: Config, told: Callable[[str], None] = lambda address: None) -> None:
+    def __init__(
+        self,
+        shelf: Shelf,
+        config: Config,
+        told: Callable[[str], None] = lambda address: None,
+        history: History | None = None,
+    ) -> None:
         connections = Connections()
-        self.made = app(shelf, config, connections.cut)
+        self.made = app(shelf, config, connections.cut, history)
         self._settings, self._told = config, told
 
         class Impatient(H11Protocol):

@@ -7,8 +7,11 @@ Every file is checked against its manifest when a model is opened, not before.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib.util
 import re
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,8 +21,10 @@ from netwright.chat.batch import Batch
 from netwright.chat.server.settings import Config
 from netwright.chat.server.shelf import Volume
 from netwright.core import artifact as artifacts
+from netwright.core import workload
 from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
+from netwright.data.tokenizer import Tokenizer
 from netwright.export.decoding.paged import MEMORY
 from netwright.hardware import detect
 from netwright.study import stages
@@ -39,9 +44,42 @@ def prepared(config: Config, runs: Path) -> dict[str, Volume]:
         id, place = named(told)
         if id in volumes:
             raise UserError("serve.models", told, f"two models are called {id}", f"{id}-2={place}")
-        folder, precision = served(place, runs)
-        volumes[id] = Volume(partial(_opened, folder, precision, config), partial(_need, folder), made=_made(folder))
+        found = served(place, runs)
+        folder, precision = found.folder, found.precision
+        volumes[id] = Volume(
+            partial(_opened, folder, precision, config), partial(_need, folder), _made(folder),
+            functools.cache(partial(about, found, config)), folder,
+        )  # fmt: skip
     return volumes
+
+
+@dataclass(frozen=True)
+class Served:
+    """The folder of the artifact that answers, what it computes in, and what was measured of it, if anything."""
+
+    folder: Path
+    precision: str | None = None
+    row: choice.Row | None = None
+
+
+def about(found: Served, config: Config) -> dict[str, Any]:
+    """What a person wants to know of a model before choosing it; empty where its folder is broken."""
+    try:
+        artifact = artifacts.read(found.folder)
+        tokenizer = Tokenizer.read(found.folder, artifact.processor)
+        parameters = workload.read(found.folder).parameters
+    except (UserError, OSError):
+        return {"title": found.folder.name}
+    row = found.row
+    speed = None if row is None else {"value": row.decode, "low": row.decode_low, "high": row.decode_high}
+    source = artifact.made_by.get("source")
+    return {
+        "title": str(source or artifact.name), "precision": found.precision or artifact.precision,
+        "stored": artifact.precision, "engine": artifact.format, "threads": config.threads or detect.usable_threads(),
+        "size": artifact.size, "parameters": parameters, "speed": speed, "loss": row.loss if row else None,
+        "longest": int(artifact.model["positions"]), "artifact": artifact.digest,
+        "template": hashlib.sha256(tokenizer.template.encode("utf-8", "replace")).hexdigest(),
+    }  # fmt: skip
 
 
 def named(told: str) -> tuple[str, str]:
@@ -56,35 +94,35 @@ def named(told: str) -> tuple[str, str]:
     return id, place
 
 
-def served(place: str, runs: Path) -> tuple[Path, str | None]:
-    """The folder of the artifact that answers, and what it computes in: of a network its export to OpenVINO."""
+def served(place: str, runs: Path) -> Served:
+    """What answers for a place: of a network its export to OpenVINO."""
     folder = Path(place)
     found = next((one for one in (folder, folder / "artifact") if (one / artifacts.MANIFEST).is_file()), None)
     if found is not None:
         try:
             told = artifacts.read(found)
         except UserError:
-            return found, None  # a broken one is told to who asks for it; the others answer
+            return Served(found)  # a broken one is told to who asks for it; the others answer
         if told.format != "torch":
-            return found, None
+            return Served(found)
     try:
         return exported(opening.artifact_of(place, runs), runs)
     except UserError:
         if found is None:
             raise
-        return found, None
+        return Served(found)
 
 
-def exported(artifact: Artifact, runs: Path) -> tuple[Path, str | None]:
+def exported(artifact: Artifact, runs: Path) -> Served:
     """The OpenVINO export that was measured to be the fastest, or a plain one; the network where that cannot be."""
     if artifact.format != "torch" or importlib.util.find_spec("openvino") is None:
-        return artifact.folder, None
+        return Served(artifact.folder)
     row = _measured(artifact, runs)
     if row is not None:
-        return Path(row.folder), row.computed
+        return Served(Path(row.folder), row.computed, row)
     from netwright import export
 
-    return stages.exported(runs, artifact, "openvino", export.Config(examples=choice.FEW)).folder, None
+    return Served(stages.exported(runs, artifact, "openvino", export.Config(examples=choice.FEW)).folder)
 
 
 def _measured(artifact: Artifact, runs: Path) -> choice.Row | None:

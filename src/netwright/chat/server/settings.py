@@ -84,6 +84,8 @@ class Config:
     """Names under which the server may be asked, beside localhost."""
     log: bool = True
     """A line of JSON for each request, on standard error; texts are never in it."""
+    history: bool = True
+    """Serve the page, and keep its conversations."""
     keys: dict[str, Key] = field(default_factory=dict)
     """Name -> key; without any, the server is open to this machine."""
 

@@ -18,7 +18,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from netwright.chat.batch import Batch
 from netwright.chat.server.refusal import RefusedError
@@ -35,6 +36,10 @@ class Volume:
     need: Callable[[], int] = lambda: 0
     made: int = field(default_factory=lambda: int(time.time()))
     """When, as seconds since 1970."""
+    about: Callable[[], Mapping[str, Any]] = dict
+    """What is known of it: size, engine, measured speed; see `opening.about`."""
+    folder: Path | None = None
+    """The artifact that answers."""
 
 
 class Lent:
