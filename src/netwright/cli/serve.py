@@ -75,7 +75,7 @@ def _served(config: Any, runs: Path) -> Answer:
         print(f"{page}{address}/v1 answers with {models}. Ctrl-C ends it.", file=sys.stderr, flush=True)
 
     history = History.open(runs) if config.history else None
-    server = Listening(shelf, config, told, history)
+    server = Listening(shelf, config, told, history, runs)
     try:
         server.run()
     except SystemExit:  # uvicorn's word for an address that is taken

@@ -10,8 +10,10 @@ POST /v1/embeddings           WS  /v1/chat/stream     GET /openapi.json
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -28,6 +30,8 @@ from netwright.chat.server.answering import Answering, Desk
 from netwright.chat.server.gate import HOLDER, NOTE, Gate, TooLargeError, too_large
 from netwright.chat.server.keys import Holders
 from netwright.chat.server.metrics import CONTENT, Gauge, Metrics
+from netwright.chat.server.monitor import Monitor
+from netwright.chat.server.reevaluation import Reevaluation
 from netwright.chat.server.refusal import RefusedError, json_response, refusal_of
 from netwright.chat.server.settings import Config
 from netwright.chat.server.shelf import Shelf
@@ -37,13 +41,23 @@ Abort = Callable[[MutableMapping[str, Any]], None]
 """Cuts the connection of a scope, whatever is still to be sent."""
 
 
-def app(shelf: Shelf, config: Config, abort: Abort = lambda scope: None, history: History | None = None) -> FastAPI:
-    """The application. Its `state.desk` is what `listening` stops; with a history it has a page, too."""
+def app(
+    shelf: Shelf, config: Config, abort: Abort = lambda scope: None, history: History | None = None,
+    runs: Path = Path("runs"),
+) -> FastAPI:  # fmt: skip
+    """The application. Its `state.desk` is what `listening` stops; with a history it has pages, too."""
     desk = Desk(config, shelf, Metrics())
+    monitor = Monitor(history, desk) if history is not None else None
 
     @contextlib.asynccontextmanager
     async def life(made: FastAPI) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(monitor.run())] if monitor else []
+        if monitor and config.evaluate_hours:
+            tasks.append(asyncio.create_task(Reevaluation(monitor, shelf, config, runs).run()))
         yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         desk.stop()
         await shelf.close()
         desk.readers.shutdown(wait=False)
@@ -62,8 +76,8 @@ def app(shelf: Shelf, config: Config, abort: Abort = lambda scope: None, history
     _told_faults(made)
     _answers(made, desk, abort)
     _facts(made, desk)
-    if history is not None:
-        chats.mount(made, desk, history, abort)
+    if history is not None and monitor is not None:
+        chats.mount(made, desk, history, monitor, abort)
     described.mend(made)
     return made
 

@@ -30,6 +30,7 @@ from netwright.chat.server import answering, elsewhere
 from netwright.chat.server.answering import Account, Answering, Asked, Desk, checked, event
 from netwright.chat.server.flow import EndedError, Flow
 from netwright.chat.server.gate import HOLDER, NOTE
+from netwright.chat.server.monitor import Monitor
 from netwright.chat.server.refusal import RefusedError, json_response, refusal_of
 from netwright.core.error import UserError
 from netwright.core.recipe import plain
@@ -84,9 +85,18 @@ class Feedback(BaseModel):
     note: str = ""
 
 
-def mount(made: FastAPI, desk: Desk, history: History, abort: Callable[[MutableMapping[str, Any]], None]) -> None:
-    """Add the routes to a server, and the page itself."""
-    _page(made)
+def mount(
+    made: FastAPI, desk: Desk, history: History, monitor: Monitor, abort: Callable[[MutableMapping[str, Any]], None]
+) -> None:
+    """Add the routes to a server, and the pages themselves."""
+    _pages(made)
+
+    @made.get("/api/monitor", **OWN)
+    def monitored(hours: Annotated[float, Query(gt=0, le=24 * 31)] = 24.0) -> Response:
+        """What the server did over time."""
+        with refused():
+            return json_response(monitor.series(hours))
+
     _conversations(made, history)
     _messages(made, history, desk, abort)
     _all(made, history, desk)
@@ -95,6 +105,8 @@ def mount(made: FastAPI, desk: Desk, history: History, abort: Callable[[MutableM
 PAGE = Folder(__file__).parents[1] / "page"
 FILES = {
     "/": ("index.html", "text/html"), "/chat.css": ("chat.css", "text/css"), "/chat.js": ("chat.js", "text/javascript"),
+    "/monitor": ("monitor.html", "text/html"), "/monitor.css": ("monitor.css", "text/css"),
+    "/monitor.js": ("monitor.js", "text/javascript"),
 }  # fmt: skip
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -102,7 +114,7 @@ POLICY = (
 )
 
 
-def _page(made: FastAPI) -> None:
+def _pages(made: FastAPI) -> None:
     headers = {
         "Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-cache",
@@ -407,7 +419,7 @@ def refused() -> Iterator[None]:
         yield
     except UserError as fault:
         told = refusal_of(fault)
-        if fault.allowed.startswith("no such"):
+        if fault.allowed.startswith(("no such", "no message")):
             told = RefusedError(404, told.message, "not_found", told.param)
         elif fault.setting == "database":
             told = RefusedError(503, "the history is away; try again", "history_unavailable")

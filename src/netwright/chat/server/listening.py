@@ -12,6 +12,7 @@ import asyncio
 import socket
 import weakref
 from collections.abc import Callable, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -58,9 +59,10 @@ class Listening(uvicorn.Server):
         config: Config,
         told: Callable[[str], None] = lambda address: None,
         history: History | None = None,
+        runs: Path = Path("runs"),
     ) -> None:
         connections = Connections()
-        self.made = app(shelf, config, connections.cut, history)
+        self.made = app(shelf, config, connections.cut, history, runs)
         self._settings, self._told = config, told
 
         class Impatient(H11Protocol):

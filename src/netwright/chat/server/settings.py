@@ -86,10 +86,20 @@ class Config:
     """A line of JSON for each request, on standard error; texts are never in it."""
     history: bool = True
     """Serve the page, and keep its conversations."""
+    evaluate_hours: Annotated[float, Range(0, 10_000)] = 0.0
+    """Evaluate the models again after so many hours; 0: never."""
+    evaluate_text: str = ""
+    """A file of texts for that: perplexity."""
+    evaluate_tasks: str = ""
+    """A file of questions for that, as `netwright evaluate --tasks` takes it."""
     keys: dict[str, Key] = field(default_factory=dict)
     """Name -> key; without any, the server is open to this machine."""
 
     def __post_init__(self) -> None:
+        if self.evaluate_hours and not (self.evaluate_text or self.evaluate_tasks):
+            raise UserError(
+                "serve.evaluate_hours", self.evaluate_hours, "with a file to evaluate on", "serve.evaluate_text=FILE"
+            )
         if not self.keys and not is_loopback(self.host):
             raise UserError(
                 "serve.host", self.host, "without a key only this machine is answered: 127.0.0.1, ::1, localhost",
