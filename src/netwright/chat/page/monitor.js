@@ -4,7 +4,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const EVERY_MS = 15000;
 const $ = (id) => document.getElementById(id);
-const KEY = "netwright-key";
+const KEY = "netwright.key";
 
 function make(tag, attributes = {}, ...children) {
   const element = SVG_TAGS.has(tag) ? document.createElementNS(SVG, tag) : document.createElement(tag);
@@ -39,11 +39,11 @@ const SERIES = [
 
 // charts
 
-const WIDE = 320, HIGH = 128, LEFT = 4, BOTTOM = 18, TOP = 14;
+const WIDE = 320, HIGH = 128, LEFT = 4, BOTTOM = 18, TOP = 20;
 
-function scaled(points, begin, end, most) {
+function scaled(points, begin, end, most, least = 0) {
   const x = (time) => LEFT + ((time - begin) / Math.max(1, end - begin)) * (WIDE - 2 * LEFT);
-  const y = (value) => TOP + (1 - value / most) * (HIGH - TOP - BOTTOM);
+  const y = (value) => TOP + (1 - (value - least) / (most - least)) * (HIGH - TOP - BOTTOM);
   return points.map((one) => [x(one.time), y(one.value), one]);
 }
 
@@ -84,7 +84,7 @@ function chart(series, data) {
 function axis(begin, end, hours, top) {
   const foot = make("div", { class: "axis" });
   for (const time of [begin, (begin + end) / 2, end]) foot.append(make("span", {}, clock(time, hours)));
-  foot.append(make("span", { class: "top" }, top));
+  if (top) foot.append(make("span", { class: "top" }, `peak ${top}`));
   return foot;
 }
 
@@ -93,11 +93,12 @@ function judged(rows, data) {
   const told = (one) => `${short(one.value)} [${short(one.low)}, ${short(one.high)}]`;
   const label = `${first.quantity} of ${first.model}: ${told(last)}, measured ${rows.length} times`;
   const [box, svg] = frame(`${first.quantity} · ${first.model}`, told(last), label);
-  const most = Math.max(...rows.map((one) => one.high)) || 1;
+  const highest = Math.max(...rows.map((one) => one.high)), lowest = Math.min(...rows.map((one) => one.low));
+  const room = (highest - lowest || Math.abs(highest) || 1) / 2;
   const begin = data.now - 3600 * data.hours;
-  for (const [x, y, one] of scaled(rows, begin, data.now, most)) {
-    const [[, low]] = scaled([{ time: one.time, value: one.low }], begin, data.now, most);
-    const [[, high]] = scaled([{ time: one.time, value: one.high }], begin, data.now, most);
+  const placed = (time, value) => scaled([{ time, value }], begin, data.now, highest + room, lowest - room)[0];
+  for (const one of rows) {
+    const [x, y] = placed(one.time, one.value), [, low] = placed(one.time, one.low), [, high] = placed(one.time, one.high);
     svg.append(make("line", { class: "bar", x1: x, x2: x, y1: low, y2: high }), make("circle", { class: "dot", cx: x, cy: y, r: 3 }));
   }
   box.append(axis(begin, data.now, data.hours, ""));
@@ -111,13 +112,11 @@ function card(name, value, bad = false) {
 }
 
 function show(data) {
-  const sum = (of, weight = 1) => data.points.reduce((total, one) => total + (one[of] ?? 0) * weight, 0);
   const last = data.points.at(-1);
   const mean = (of) => {
     const seen = data.points.map((one) => one[of]).filter((x) => x !== null);
     return seen.length ? seen.reduce((a, b) => a + b, 0) / seen.length : null;
   };
-  const faults = sum("errors");
   const up = data.now - data.since;
   const running = up > 86400 ? `${short(up / 86400, 2)} days` : up > 3600 ? `${short(up / 3600, 2)} h` : `${Math.max(1, Math.round(up / 60))} min`;
   const rate = mean("per_second"), first = mean("first_token");
@@ -126,7 +125,8 @@ function show(data) {
     card("memory", last ? bytes(last.memory) : "–"),
     card("tokens a second in a reply", rate === null ? "–" : short(rate)),
     card("to the first token", first === null ? "–" : seconds(first)),
-    card("faults of the server", faults ? "some" : "none", faults > 0),
+    card("requests", short(data.totals.requests, 6)),
+    card("faults of the server", data.totals.errors ? short(data.totals.errors, 6) : "none", data.totals.errors > 0),
   );
   $("charts").replaceChildren(...SERIES.map((one) => chart(one, data)));
   const groups = new Map();
@@ -167,7 +167,7 @@ function say(text, bad = false) {
   $("said").classList.toggle("bad", bad);
 }
 
-const theme = localStorage.getItem("netwright-theme");
+const theme = localStorage.getItem("netwright.theme");
 if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
 $("hours").addEventListener("change", read);
 read();

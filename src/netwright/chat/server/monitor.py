@@ -126,6 +126,7 @@ class Monitor:
         width = max(3600 * hours / POINTS, EVERY_S)
         return {
             "since": self.begun, "now": time.time(), "hours": hours,
+            "totals": {name: sum(row[name] for row in rows) for name in ("requests", "errors", "tokens")},
             "points": [_joined(part) for part in _parts(rows, begin, width)],
             "feedback": {
                 "good": sum(one["thumb"] > 0 for one in thumbs), "bad": sum(one["thumb"] < 0 for one in thumbs),
