@@ -9,8 +9,10 @@ import httpx
 import openai
 import pytest
 
+from netwright.chat.batch import InTurn
+from netwright.chat.engine import Engine
 from netwright.chat.server import listening
-from scripted_server import endless, saying, served
+from scripted_server import TOKENIZER, Slow, saying, served
 
 CHAT = {"messages": [{"role": "user", "content": "Hi"}], "temperature": 0}
 
@@ -45,7 +47,8 @@ def test_replies_under_way_come_to_their_end():
 
 
 def test_replies_that_take_too_long_are_told_so():
-    batch, decoder = endless(seconds=0.05)
+    decoder = Slow(lambda ids: 64, 0.05)
+    batch = InTurn([Engine(one, TOKENIZER, lookup=False) for one in (decoder, Slow(lambda ids: 64, 0.05))])
     with served({"m": batch}, drain_s=0.5) as server:
         found = {}
 
@@ -57,7 +60,9 @@ def test_replies_that_take_too_long_are_told_so():
         with openai.OpenAI(base_url=f"{server.at}/v1", api_key="x", max_retries=0) as client:
             stream = client.chat.completions.create(model="m", messages=CHAT["messages"], stream=True)
             first = [next(stream)]
+            deadline = time.monotonic() + 5
             while "netwright_replies 2" not in httpx.get(f"{server.at}/metrics").text:
+                assert time.monotonic() < deadline
                 time.sleep(0.02)
             begin = stopping(server)
             with pytest.raises(openai.APIError, match="stopping"):
