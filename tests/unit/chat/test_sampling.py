@@ -119,3 +119,17 @@ def test_a_beam_ends_with_an_end():
 
     ids, _ = sampling.beam_search(after, 2, 10, ends=(1,))
     assert ids == [0, 0, 1]
+
+
+def test_frequency_and_presence_count_in_the_reply_alone():
+    logits_V = np.array([3.0, 2.5, 2.0, 1.0], np.float32)
+    seen = [0, 0, 0, 1, 1, 2]
+    assert Sampler(Sampling(presence=1.0)).choose(logits_V, seen, prompt=6) == 0
+    assert Sampler(Sampling(presence=1.0)).choose(logits_V, seen, prompt=0) == 0
+    assert Sampler(Sampling(frequency=1.0)).choose(logits_V, seen, prompt=0) == 2
+    assert Sampler(Sampling(frequency=1.0)).choose(logits_V, seen, prompt=3) == 0
+    assert Sampler(Sampling(frequency=-2.0)).choose(logits_V, seen, prompt=3) == 1
+    changed = sampling.discouraged(logits_V, [1, 1, 3], 0.5, 0.25)
+    assert changed.tolist() == [3.0, 1.25, 2.0, 0.25]
+    assert logits_V.tolist() == [3.0, 2.5, 2.0, 1.0]
+    assert sampling.discouraged(logits_V, [], 1, 1).tolist() == logits_V.tolist()
