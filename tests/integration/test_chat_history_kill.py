@@ -37,7 +37,7 @@ with History.open(Path(sys.argv[1])) as history:
 
 
 def killed(runs, delay, seen):
-    """Start a child that talks, kill it `delay` seconds after its first word, and add what it acknowledged to `seen`."""
+    """Start a child that talks, kill it `delay` seconds after its first word, add what it acknowledged."""
     command = [sys.executable, "-c", CHILD, str(runs)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as child:
         lines = [child.stdout.readline()]
@@ -123,29 +123,31 @@ def test_a_full_disk_is_told_and_nothing_is_lost(sqlite, tmp_path):
         with history.engine.connect() as connection:
             used = connection.scalar(sa.text("PRAGMA page_count"))
         grow(used + 20)
-        kept = 0
-        with pytest.raises(UserError, match="disk is full.*free space"):
+        reply, kept = history.begin(chat, About()), 0
+
+        def fill():
+            nonlocal kept
             for _ in range(1000):
                 history.add(chat, "user", f"{kept} " + "x" * 3000)
                 kept += 1
-        assert kept > 2
+
+        with pytest.raises(UserError, match=r"disk is full.*free space"):
+            fill()
+        assert 2 < kept < 1000
         assert len(history.path(chat)) == kept + 1
         assert history.verify() == []
         big = json.dumps([{"messages": [{"role": "user", "content": "y" * 200_000}]}])
         with pytest.raises(UserError, match="disk is full"):
             bundle.restore(history, reading.parsed(big.encode()))
         assert len(history.conversations()) == 1
-        reply = history.begin(chat, About()) if kept % 2 else None
-        if reply:
-            reply.write("z" * 200_000)
-            reply.flush()
-            assert reply.fault is not None
-            with pytest.raises(UserError, match="disk is full"):
-                reply.finish("stop")
-        grow(1 << 30)
-        if reply:
+        reply.write("z" * 200_000)
+        reply.flush()
+        assert reply.fault is not None
+        with pytest.raises(UserError, match="disk is full"):
             reply.finish("stop")
-            assert history.path(chat)[-1].content == "z" * 200_000
+        grow(1 << 30)
+        made = reply.finish("stop")
+        assert {one.id: one.content for one in history.nodes(chat)}[made] == "z" * 200_000
         history.add(chat, "user", "after")
         assert [one.content for one in history.path(chat)][:1] == ["before"]
         assert history.verify() == []
@@ -210,10 +212,15 @@ def test_a_server_that_cuts_off_is_asked_again(tmp_path, monkeypatch, postgres_u
             reply.write("two ")
             assert reply.fault is None
             reply.finish("stop")
-        with pytest.raises(UserError, match="cannot be used"), history._changing() as connection:  # in the middle
-            connection.execute(sa.text("UPDATE chat_conversations SET title = 'half'"))
-            assert cut_off(postgres_url) >= 1
-            connection.execute(sa.text("UPDATE chat_conversations SET named = true"))
+
+        def half():
+            with history._changing() as connection:
+                connection.execute(sa.text("UPDATE chat_conversations SET title = 'half'"))
+                assert cut_off(postgres_url) >= 1
+                connection.execute(sa.text("UPDATE chat_conversations SET named = true"))
+
+        with pytest.raises(UserError, match="cannot be used"):
+            half()
         assert [one.content for one in history.path(chat)] == ["hi", "still there?", "one two "]
         assert history.conversation(chat).title == "hi"
         assert history.verify() == []
@@ -228,9 +235,9 @@ def test_two_processes_talk_at_once(sqlite):
     for one in two:
         one.stdout.readline()
     time.sleep(1.0)
-    with History.open(sqlite) as history:  # nothing of those that live is taken for interrupted
-        with history.engine.connect() as connection:
-            assert connection.scalar(sa.text("SELECT count(*) FROM chat_replies WHERE finish = 'interrupted'")) == 0
+    with History.open(sqlite) as history, history.engine.connect() as connection:
+        interrupted = connection.scalar(sa.text("SELECT count(*) FROM chat_replies WHERE finish = 'interrupted'"))
+        assert interrupted == 0  # those that live go on
     for one in two:
         one.kill()
         out, err = one.communicate()
