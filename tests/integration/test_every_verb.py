@@ -110,6 +110,8 @@ def test_study(place):
         ("runs show train", "measurements"),
         ("runs compare train train", "measurements"),
         ("runs path train", "path"),
+        ("history list", "conversations"),
+        ("history search x", "found"),
         ("doctor", None),
     ],
 )
@@ -142,6 +144,9 @@ DRY = [
     "hardware show h100",
     "hardware probe",
     "runs list",
+    "history list",
+    "history export --output chats.html",
+    "history delete x",
     "doctor",
 ]
 

@@ -1,9 +1,10 @@
 """A chat in the terminal: streamed Markdown, commands that begin with a slash, and Ctrl-C that ends a reply only.
 
-    Terminal(engine, console, input, Sampling(max_tokens=500)).run()
+    Terminal(engine, console, input, Sampling(max_tokens=500), Kept(History.open(Path("runs")))).run()
 
 A line that ends with a backslash goes on; three double quotes begin and end a text of several lines. Where the output
-is no terminal the reply is printed as it is.
+is no terminal the reply is printed as it is. What is said goes to a history as it is said (`chat.kept`); without one it
+is forgotten at the end.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from rich.live import Live
 from rich.markdown import Markdown
 from rich.text import Text
 
-from netwright.chat import sampling
+from netwright.chat import kept, sampling
 from netwright.chat.engine import Generator
+from netwright.chat.history import About, History
 from netwright.chat.interrupt import noted
+from netwright.chat.kept import Kept
 from netwright.chat.sampling import Sampling
 from netwright.chat.turn import Piece, Statistics
 from netwright.core import recipe
@@ -30,13 +33,16 @@ from netwright.data.text import Message
 QUOTES = '"""'
 COMMANDS = {
     "help": "what can be said",
-    "new": "forget the conversation",
+    "new": "begin another chat",
     "system TEXT": "what the model is told beforehand; without a text, nothing",
     "set NAME=VALUE": "a setting of sampling, as temperature=0.7; alone, all of them",
-    "again": "another reply to the last message",
-    "undo": "take the last message and its reply back",
+    "again": "another reply to the last message, beside this one",
+    "edit N [TEXT]": "say message N differently, beside it",
+    "undo": "go back before the last message and its reply",
     "show": "the conversation so far",
     "stats": "what the last reply took",
+    "model NAME": "let another model answer",
+    **kept.COMMANDS,
     "exit": "end (or Ctrl-D)",
 }
 
@@ -45,12 +51,24 @@ class Terminal:
     """A conversation with a person. `read` asks for a line with a prompt, and raises EOFError at the end."""
 
     def __init__(
-        self, generator: Generator, console: Console, read: Callable[[str], str], told: Sampling, system: str = ""
+        self,
+        generator: Generator,
+        console: Console,
+        read: Callable[[str], str],
+        told: Sampling,
+        system: str = "",
+        kept: Kept | None = None,
+        opens: Callable[[str], tuple[Generator, About]] | None = None,
     ) -> None:
         self._generator, self._console, self._read, self._told = generator, console, read, told
-        self._system = system
-        self.messages: list[Message] = []
+        self._kept = kept or Kept(History.open(None), system=system)
+        self._opens = opens
         self._last: Statistics | None = None
+
+    @property
+    def messages(self) -> list[Message]:
+        """The conversation so far."""
+        return self._kept.messages
 
     def run(self) -> int:
         """Talk until the person ends it. Faults of what was asked are said, and nothing is lost."""
@@ -69,7 +87,7 @@ class Terminal:
                     if self._command(text[1:].strip()):
                         return 0
                 elif text.strip():
-                    self._reply([*self.messages, Message("user", text)])
+                    self._reply(self._kept.say(text))
             except UserError as refusal:
                 self._console.print(Text(str(refusal), "red"))
 
@@ -85,15 +103,20 @@ class Terminal:
             text = text[:-1] + "\n" + self._read(". ")
         return text
 
-    def _reply(self, messages: list[Message]) -> None:
-        system = [Message("system", self._system)] if self._system else []
-        parts: list[str] = []
-        with noted() as interrupted, shown(self._console) as show:
-            last = Piece("")
-            for last in self._generator.stream([*system, *messages], self._told, lambda: bool(interrupted)):
-                parts.append(last.text)
-                show(last.text)
-        self.messages = [*messages, Message("assistant", "".join(parts))]
+    def _reply(self, back: str | None) -> None:
+        """Answer what was said last; where the engine refuses that, the conversation stands at `back` again."""
+        system = [Message("system", self._kept.system)] if self._kept.system else []
+        messages, reply, last = self.messages, self._kept.reply(self._told), Piece("")
+        try:
+            with reply, noted() as interrupted, shown(self._console) as show:
+                for last in self._generator.stream([*system, *messages], self._told, lambda: bool(interrupted)):
+                    reply.write(last.text)
+                    show(last.text)
+                reply.finish(last.finish or "stop", recipe.plain(last.statistics) if last.statistics else None)
+        except UserError:
+            if not reply.text:
+                self._kept.back(back)
+            raise
         self._last = last.statistics
         self._console.print(self._line(), style="dim")
 
@@ -113,21 +136,22 @@ class Terminal:
         if name == "exit":
             return True
         carried_out: dict[str, Callable[[str], None]] = {
-            "help": self._help, "new": self._new, "system": self._tell, "set": self._set, "again": self._again,
-            "undo": self._undo, "show": self._show, "stats": self._stats,
+            "help": self._help, "new": self._new, "system": self._kept.tell, "set": self._set, "again": self._again,
+            "edit": self._edit, "undo": self._undo, "show": self._show, "stats": self._stats, "model": self._model,
         }  # fmt: skip
-        carried_out[name](rest.strip())
+        if name in carried_out:
+            carried_out[name](rest.strip())
+        else:
+            self._console.print(Text(self._kept.commands[name](rest.strip())))
         return False
 
     def _help(self, rest: str) -> None:
         for command, meaning in COMMANDS.items():
-            self._console.print(Text.assemble((f"  /{command:<15}", "bold"), meaning))
+            self._console.print(Text.assemble((f"  /{command:<16} ", "bold"), meaning))
 
     def _new(self, rest: str) -> None:
-        self.messages, self._last = [], None
-
-    def _tell(self, rest: str) -> None:
-        self._system = rest
+        self._kept.leave()
+        self._last = None
 
     def _set(self, rest: str) -> None:
         named = {one.name: getattr(self._told, one.name) for one in fields(self._told)}
@@ -136,18 +160,37 @@ class Terminal:
         self._console.print("  " + now, style="dim", markup=False)
 
     def _again(self, rest: str) -> None:
-        if not self.messages:
-            raise UserError("/again", "nothing was said", "a message first", "write one")
+        tip = self._tip()
+        self._kept.again()
         self._told = replace(self._told, seed=self._told.seed + 1)
-        self._reply(self.messages[:-1])
+        self._reply(tip)
+
+    def _edit(self, rest: str) -> None:
+        number, _, text = rest.partition(" ")
+        at = kept.number("/edit", number)
+        before, tip = self._kept.numbered(at), self._tip()
+        if not text.strip():
+            self._console.print(Text(before.content, "dim"))
+            text = self._asked()
+        if text.strip() and self._kept.edit(at, text):
+            self._reply(tip)
+
+    def _tip(self) -> str | None:
+        path = self._kept.path
+        return path[-1].id if path else None
 
     def _undo(self, rest: str) -> None:
-        del self.messages[-2:]
+        self._kept.undo()
         self._show(rest)
 
     def _show(self, rest: str) -> None:
-        for one in self.messages:
-            self._console.print(Text(f"{one.role}: ", "bold"), Text(one.content), sep="")
+        self._console.print(Text(self._kept.shown()))
+
+    def _model(self, rest: str) -> None:
+        if self._opens is None or not rest:
+            raise UserError("/model", rest, "a run, an artifact, or a name to import", "/model smollm2-135m-instruct")
+        self._generator, self._kept.about = self._opens(rest)
+        self._console.print(f"{rest} in {self._generator.precision}", style="dim", markup=False)
 
     def _stats(self, rest: str) -> None:
         self._console.print(self._line(), style="dim")

@@ -123,7 +123,8 @@ class _Parser(argparse.ArgumentParser):
             self._check(word)
             (options if word.startswith("-") else others).append(word)
             known = self._option_string_actions.get(word)
-            if known is not None and known.nargs is None and words and words[0] not in self._option_string_actions:
+            follows = bool(words) and words[0] not in self._option_string_actions
+            if known is not None and follows and (known.nargs is None or (known.nargs == "?" and "=" not in words[0])):
                 options.append(words.pop(0))
         if all(action.dest != "words" for action in self._actions):  # a verb that keeps no runs bears the word
             others = [word for word in others if not word.startswith("runs=")]

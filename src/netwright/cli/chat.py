@@ -1,13 +1,17 @@
-"""netwright chat: a conversation with a language model in the terminal."""
+"""netwright chat: a conversation with a language model in the terminal, kept as it goes."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import sys
+from typing import TYPE_CHECKING, Any
 
-from netwright.cli import Answer, add_words, engines
+from netwright.cli import Answer, add_words, engines, split_words
 from netwright.cli.generate import DEFAULT
+
+if TYPE_CHECKING:
+    from netwright.chat.history import About, History
 
 HELP = "talk with a language model in the terminal"
 EXAMPLE = 'netwright chat --system "Answer in one sentence." sampling.temperature=0.7'
@@ -16,9 +20,13 @@ EXAMPLE = 'netwright chat --system "Answer in one sentence." sampling.temperatur
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument(
-        "model", nargs="?", default=DEFAULT, help=f"a run, an artifact, or a name to import ({DEFAULT})"
+        "model", nargs="?", help=f"a run, an artifact, or a name to import (default: that of the chat, or {DEFAULT})"
     )
     parser.add_argument("--system", metavar="TEXT", default="", help="what the model is told beforehand")
+    parser.add_argument(
+        "--resume", metavar="ID", nargs="?", const="", help="go on with a chat that was kept, or with the last one"
+    )
+    parser.add_argument("--no-history", action="store_true", help="keep nothing")
     engines.options(parser)
     add_words(parser)
 
@@ -26,16 +34,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> Answer:
     """Talk until the person ends it, or say what would."""
     from rich.console import Console
+    from rich.text import Text
 
-    from netwright.chat import opening, sampling
-    from netwright.chat.summary import Summarising
+    from netwright.chat import sampling
+    from netwright.chat.history import History
+    from netwright.chat.kept import Kept
     from netwright.chat.terminal import Terminal
     from netwright.core import recipe
     from netwright.core.error import UserError
     from netwright.hardware import detect
 
-    if "=" in args.model:  # a setting, and no model
-        args.model, args.overrides = DEFAULT, [args.model, *args.overrides]
+    given: str | None = args.model
+    if given is not None and "=" in given:  # a setting, and no model
+        runs, more = split_words([given])
+        given, args.overrides = None, [*more, *args.overrides]
+        args.runs = args.runs if more else runs
+    args.model = given or DEFAULT
     told = recipe.from_words(args.overrides, {"sampling": sampling.Sampling})["sampling"]
     detect.check_threads("--threads", args.threads)
     threads = args.threads or detect.usable_threads()
@@ -43,16 +57,65 @@ def main(args: argparse.Namespace) -> Answer:
         return Answer({"model": args.model, "threads": threads, "sampling": told}, f"would talk with {args.model}")
     if args.json:
         raise UserError("--json", True, "a chat is for people", "netwright generate --json")
-    artifact = opening.artifact_of(args.model, args.runs)
+    if args.resume is not None and args.no_history:
+        raise UserError("--resume", args.resume, "a history", "leave --no-history out")
+    with History.open(None if args.no_history else args.runs) as history:
+        chat = _resumed(history, args.resume)
+        if chat is not None and given is None:
+            args.model = history.conversation(chat).model or args.model
+
+        def opens(name: str) -> tuple[Any, About]:
+            return _opened(name, args, threads)
+
+        generator, about = opens(args.model)
+        with contextlib.suppress(ImportError):  # arrows and earlier lines, where Python has it
+            import readline  # noqa: F401
+        console = Console(highlight=False)
+        console.print(f"{args.model} in {generator.precision}", style="dim", markup=False)
+        kept = Kept(history, about, chat, args.system)
+        if chat is not None:
+            console.print(Text(kept.shown()))
+        return Answer(None, "", Terminal(generator, console, ask, told, kept=kept, opens=opens).run())
+
+
+def _resumed(history: History, named: str | None) -> str | None:
+    """The chat to go on with: by the beginning of its id, or the one that was changed last."""
+    from netwright.core.error import UserError
+
+    if named:
+        return history.find(named)
+    if named is None:
+        return None
+    found = max(history.conversations(1 << 30), key=lambda one: one.changed, default=None)
+    if found is None:
+        raise UserError("--resume", "", "a chat that was kept; there is none", "netwright chat")
+    return found.id
+
+
+def _opened(name: str, args: argparse.Namespace, threads: int) -> tuple[Any, About]:
+    """A model that answers, and what is kept of it with each reply."""
+    import hashlib
+
+    from netwright.chat import opening
+    from netwright.chat.history import About
+    from netwright.chat.summary import Summarising
+    from netwright.core.error import UserError
+
+    artifact = opening.artifact_of(name, args.runs)
     generator = engines.chosen(args, artifact, threads)
-    if not generator.tokenizer.template:
-        next = f'netwright generate {args.model} --raw --prompt "Once upon a time"'
-        raise UserError("model", args.model, "it has no chat template: it goes on with texts, and answers nobody", next)
-    with contextlib.suppress(ImportError):  # arrows and earlier lines, where Python has it
-        import readline  # noqa: F401
-    console = Console(highlight=False)
-    console.print(f"{artifact.name} in {generator.precision}", style="dim", markup=False)
-    return Answer(None, "", Terminal(Summarising(generator), console, ask, told, args.system).run())
+    template = generator.tokenizer.template
+    if not template:
+        next = f'netwright generate {name} --raw --prompt "Once upon a time"'
+        raise UserError("model", name, "it has no chat template: it goes on with texts, and answers nobody", next)
+    about = About(
+        model=name,
+        artifact=artifact.digest,
+        template=hashlib.sha256(template.encode()).hexdigest(),
+        precision=str(generator.precision),
+        engine=type(getattr(generator, "decoder", generator)).__module__.rpartition(".")[2],
+        threads=threads,
+    )
+    return Summarising(generator), about
 
 
 def ask(prompt: str) -> str:

@@ -2,8 +2,11 @@
 
 import io
 
+import pytest
+
 from netwright import cli
 from netwright.chat.engine import Engine
+from netwright.chat.history import History
 from netwright.chat.scripted import Scripted
 from netwright.data.language import byte_tokenizer
 from netwright.data.template import DEFAULT
@@ -40,3 +43,55 @@ def test_a_model_without_a_template_and_json_are_refused(tmp_path, capsys):
     assert "no chat template" in capsys.readouterr().err
     assert cli.main(["chat", model, "--json"]) == 2
     assert cli.main(["chat", "--dry-run"]) == 0
+
+
+@pytest.fixture
+def chatting(tmp_path, monkeypatch, capsys):
+    """Runs `netwright chat` with lines from a pipe over a model that says Hello!; gives code, output, errors."""
+    model = language_artifact(tmp_path / "a", LLAMA)
+    tokenizer = byte_tokenizer()
+    object.__setattr__(tokenizer, "template", DEFAULT)
+    said = [*tokenizer.literal("Hello!"), tokenizer.stop[0]]
+    monkeypatch.setattr(
+        "netwright.chat.opening.opened",
+        lambda *args, **settings: Engine(Scripted(said, len(tokenizer)), tokenizer),
+    )
+    monkeypatch.delenv("NETWRIGHT_DATABASE_URL", raising=False)
+
+    def run(lines, *words, named=True):
+        monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+        first = [str(model.folder)] if named else []
+        code = cli.main(["chat", *first, "--threads", "1", *words, f"runs={tmp_path / 'runs'}"])
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return run
+
+
+def test_a_chat_is_kept_and_resumed_with_its_model(chatting, tmp_path):
+    assert chatting("Hi\n", "--system", "Be kind.")[0] == 0
+    assert chatting("Other\n")[0] == 0
+    with History.open(tmp_path / "runs") as history:
+        _, first = history.conversations()
+        asked, reply = history.path(first.id)
+        assert (asked.content, reply.content, first.system) == ("Hi", "Hello!", "Be kind.")
+        (kept,) = reply.replies
+        assert (kept.threads, kept.engine, kept.finish, len(kept.artifact)) == (1, "scripted", "stop", 64)
+        assert (kept.model, len(kept.template)) == (str(tmp_path / "a"), 64)
+    code, out, err = chatting("More\n", "--resume", named=False)
+    assert code == 0, err
+    assert "1 user: Other" in out
+    code, out, _ = chatting("More\n", "--resume", first.id[:12], named=False)
+    assert "1 user: Hi" in out
+    with History.open(tmp_path / "runs") as history:
+        assert [one.count for one in history.conversations()] == [4, 4]
+    assert chatting("", "--resume", "zzz")[0] == 2
+
+
+def test_nothing_is_kept_where_that_is_asked(chatting, tmp_path):
+    assert chatting("Hi\n/again\n/history\n", "--no-history")[0] == 0
+    assert not (tmp_path / "runs" / "chats.db").exists()
+    assert chatting("", "--no-history", "--resume")[0] == 2
+    code, _, err = chatting("", "--resume")
+    assert code == 2
+    assert "there is none" in err

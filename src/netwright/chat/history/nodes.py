@@ -38,7 +38,7 @@ class About:
     model: str = ""
     """The word that opens it."""
     artifact: str = ""
-    """Digest of the artifact; `template` that of its chat template."""
+    """Digest of the artifact that was named, which an engine may run in another format; `template` of its template."""
     template: str = ""
     system: str = ""
     sampling: Mapping[str, Any] = field(default_factory=dict)

@@ -42,6 +42,7 @@ def found(connection: Connection, text: str, limit: int, skip: int = 0) -> list[
     if not any(any(one.isalnum() for one in word) for word in words):
         return []
     query, asked = (_postgres if connection.dialect.name == "postgresql" else _sqlite)(words)
+    asked |= {"most": limit + skip}
     last = sa.select(conversations.c.id).join(members, members.c.conversation == conversations.c.id)
     last = last.where(members.c.message == messages.c.id).order_by(conversations.c.changed.desc()).limit(1)
     wanted = sa.select(messages, last.scalar_subquery().label("conversation")).where(query)
@@ -70,12 +71,13 @@ def parts(text: str, pattern: re.Pattern[str]) -> tuple[tuple[str, bool], ...]:
     )
 
 
-def _sqlite(words: list[str]) -> tuple[Any, dict[str, str]]:
+def _sqlite(words: list[str]) -> tuple[Any, dict[str, Any]]:
     asked = " ".join(f'"{word}"' for word in words) + "*"
-    matched = sa.text("chat_messages.number IN (SELECT rowid FROM chat_words WHERE chat_words MATCH :asked)")
-    return matched, {"asked": asked}
+    # FTS5 walks its rows from the newest: of 10,000 hits it need not see more than are shown
+    hits = "SELECT rowid FROM chat_words WHERE chat_words MATCH :asked ORDER BY rowid DESC LIMIT :most"
+    return sa.text(f"chat_messages.number IN ({hits})"), {"asked": asked}
 
 
-def _postgres(words: list[str]) -> tuple[Any, dict[str, str]]:
+def _postgres(words: list[str]) -> tuple[Any, dict[str, Any]]:
     asked = " & ".join(f"'{word}'" for word in words) + ":*"
     return sa.text("chat_messages.words @@ to_tsquery('simple', :asked)"), {"asked": asked}

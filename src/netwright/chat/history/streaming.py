@@ -50,17 +50,22 @@ class Streaming:
         """The message that it became."""
         self._engine, self._clock, self._last = engine, clock, clock()
         self._parts: list[str] = []
+        self._ending: tuple[str, Mapping[str, Any], bool] = (INTERRUPTED, {}, False)
 
     def __enter__(self) -> Streaming:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            self.mend()
+        except UserError:
+            if kind is None:
+                raise
+
+    def mend(self) -> None:
+        """End as it was to end, where that failed or was never asked for. Raises UserError as `finish` does."""
         if self.message is None:
-            try:
-                self._end(INTERRUPTED, {}, keep_empty=False)
-            except UserError:
-                if kind is None:
-                    raise
+            self._end(*self._ending)
 
     @property
     def text(self) -> str:
@@ -92,7 +97,8 @@ class Streaming:
         Raises UserError where the conversation was deleted meanwhile, or the database is away; then it may be tried
         again, and nothing is lost.
         """
-        made = self._end(finish, statistics or {}, keep_empty=True)
+        self._ending = (finish, statistics or {}, True)
+        made = self._end(*self._ending)
         assert made is not None
         return made
 

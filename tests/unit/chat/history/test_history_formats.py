@@ -500,7 +500,7 @@ def test_markdown_and_html_tell_the_whole_tree(history):
 
 
 def test_one_conversation_alone_and_an_unknown_format(history):
-    chat, fork, other = filled(history)
+    *_, other = filled(history)
     assert len(json.loads(exported(history, "json", [other]))["messages"]) == 1
     with pytest.raises(UserError, match="no such conversation"):
         exported(history, "json", ["x"])
