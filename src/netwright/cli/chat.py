@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netwright.cli import Answer, add_words, engines, split_words
@@ -27,6 +29,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", metavar="ID", nargs="?", const="", help="go on with a chat that was kept, or with the last one"
     )
     parser.add_argument("--no-history", action="store_true", help="keep nothing")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="a TOML file with the sections [chat] and [sampling]",
+    )
     engines.options(parser)
     add_words(parser)
 
@@ -36,11 +44,10 @@ def main(args: argparse.Namespace) -> Answer:
     from rich.console import Console
     from rich.text import Text
 
-    from netwright.chat import sampling
+    from netwright.chat import settings
     from netwright.chat.history import History
     from netwright.chat.kept import Kept
     from netwright.chat.terminal import Terminal
-    from netwright.core import recipe
     from netwright.core.error import UserError
     from netwright.hardware import detect
 
@@ -49,8 +56,14 @@ def main(args: argparse.Namespace) -> Answer:
         runs, more = split_words([given])
         given, args.overrides = None, [*more, *args.overrides]
         args.runs = args.runs if more else runs
+    found = settings.gathered(args.config, args.overrides, os.environ)
+    told, config = found["sampling"], found["chat"]
+    given = given or config.model or None
     args.model = given or DEFAULT
-    told = recipe.from_words(args.overrides, {"sampling": sampling.Sampling})["sampling"]
+    args.system, args.precision = args.system or config.system, args.precision or config.precision or None
+    args.threads = args.threads or config.threads
+    args.device = config.device if args.device == "CPU" else args.device
+    args.no_history = args.no_history or not config.history
     detect.check_threads("--threads", args.threads)
     threads = args.threads or detect.usable_threads()
     if args.dry_run:

@@ -82,6 +82,26 @@ def from_words(overrides: Sequence[str], sections: Mapping[str, Section]) -> Rec
     return parse(merged({}, overrides, Path("-")), sections)
 
 
+def from_environment(environment: Mapping[str, str], sections: Mapping[str, type]) -> list[str]:
+    """`section.key=value` words that NETWRIGHT_SECTION_KEY=value says, for every setting that is no table.
+
+    Raises UserError for a name of a section that has no such setting.
+    """
+    found = []
+    for section, config in sections.items():
+        prefix = f"NETWRIGHT_{section}_".upper()
+        tables = {one.name for one in dataclasses.fields(config) if str(one.type).startswith("dict")}
+        known = {
+            f"{prefix}{one.name.upper()}": one.name for one in dataclasses.fields(config) if one.name not in tables
+        }
+        for name, value in environment.items():
+            if name in known:
+                found.append(f"{section}.{known[name]}={value}")
+            elif name.startswith(prefix):
+                raise UserError("environment", name, did_you_mean(name, known), f"unset {name}")
+    return found
+
+
 def words(texts: Sequence[str], where: str) -> dict[str, Any]:
     """`key=value` words as plain values. Raises UserError, naming the setting `where`, for what is none."""
     found = {}

@@ -1,6 +1,7 @@
 """netwright chat reads a pipe as a person, and refuses what cannot answer."""
 
 import io
+import json
 
 import pytest
 
@@ -95,3 +96,28 @@ def test_nothing_is_kept_where_that_is_asked(chatting, tmp_path):
     code, _, err = chatting("", "--resume")
     assert code == 2
     assert "there is none" in err
+
+
+def test_a_file_the_environment_and_words_say_what_is_set_and_the_later_wins(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "chat.toml"
+    path.write_text('[chat]\nmodel = "from-file"\nthreads = 1\n[sampling]\ntemperature = 0.1\ntop_k = 5\n')
+    told = ["chat", "--config", str(path), "--dry-run", "--json"]
+    assert cli.main(told) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["model"], found["threads"], found["sampling"]["temperature"]) == ("from-file", 1, 0.1)
+    monkeypatch.setenv("NETWRIGHT_CHAT_MODEL", "from-environment")
+    monkeypatch.setenv("NETWRIGHT_SAMPLING_TEMPERATURE", "0.2")
+    assert cli.main([*told, "sampling.temperature=0.3"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["model"], found["sampling"]["temperature"], found["sampling"]["top_k"]) == (
+        "from-environment", 0.3, 5
+    )  # fmt: skip
+    assert cli.main(["chat", "from-words", "--config", str(path), "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "from-words"
+    monkeypatch.setenv("NETWRIGHT_CHAT_MODLE", "x")
+    assert cli.main(told) == 2
+    assert "NETWRIGHT_CHAT_MODEL" in capsys.readouterr().err
+    monkeypatch.delenv("NETWRIGHT_CHAT_MODLE")
+    path.write_text("[chat]\nmodle = 1\n")
+    assert cli.main(told) == 2
+    assert "model" in capsys.readouterr().err

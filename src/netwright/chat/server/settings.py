@@ -13,7 +13,7 @@ import hashlib
 import ipaddress
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,7 +21,7 @@ from netwright.core import recipe
 from netwright.core.error import UserError
 from netwright.core.recipe import Range
 
-KEY, PREFIX = "NETWRIGHT_API_KEY", "NETWRIGHT_SERVE_"
+KEY = "NETWRIGHT_API_KEY"
 SHORTEST_KEY = 8
 """Characters of a key."""
 BODY = 10_000_000
@@ -120,12 +120,7 @@ def gathered(path: Path | None, overrides: Sequence[str], environment: Mapping[s
     plain = key or environment.get(KEY, "")
     if plain and isinstance(told, dict) and isinstance(told.get("keys", {}), dict):
         values["serve"] = {**told, "keys": {**told.get("keys", {}), "main": {"hash": hashed(plain)}}}
-    names = {PREFIX + one.name.upper(): one.name for one in fields(Config) if one.name != "keys"}
-    for name in environment:
-        if name.startswith(PREFIX) and name not in names:
-            known = ", ".join(sorted(names))
-            raise UserError("environment", name, f"known: {known}", f"unset {name}")
-    words = [f"serve.{names[name]}={value}" for name, value in environment.items() if name in names]
+    words = recipe.from_environment(environment, SECTIONS)
     found: Config = recipe.parse(recipe.merged(values, [*words, *overrides], path or Path("-")), SECTIONS)["serve"]
     return found
 
