@@ -564,3 +564,15 @@ def test_the_database_makes_no_promise_that_it_does_not_keep(tmp_path, monkeypat
             for name in ("journal_mode", "synchronous", "foreign_keys")
         }
     assert told == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+@pytest.mark.parametrize("word", ["w{}", "\U00020000{}", "{}é"])
+def test_a_message_of_millions_of_characters_is_kept_and_its_beginning_found(history, word):
+    text = " ".join(word.format(n) for n in range(400_000))[: nodes.LONGEST]
+    chat = talk(history, text)
+    assert said(history, chat) == [text]
+    (found,) = history.search(word.format(77))
+    assert len("".join(part for part, _ in found.parts)) < 300
+    dense = " ".join(chr(0x20000 + n) for n in range(42_000)) + " end"  # as many words as fit, of four bytes each
+    history.add(chat, "user", dense)
+    assert len(history.search(chr(0x20000 + 41_000))) == 1
