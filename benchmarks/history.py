@@ -4,8 +4,8 @@
 
 A database is filled with conversations of 20 messages of 60 words each, drawn from 5,000 words as often as words are in
 English (Zipf), and one chat of 500 messages. Each figure is the median of the repeats, in milliseconds, and their
-slowest. It is searched for the commonest word, a rare one, two, and one that is only begun. On PostgreSQL the tables are
-made in a schema of their own, which is dropped afterwards. The bar is 100 ms for a search.
+slowest. It is searched for the commonest word, a rare one, two, and one that is only begun. On PostgreSQL the tables
+are made in a schema of their own, which is dropped afterwards. The bar is 100 ms for a search.
 """
 
 from __future__ import annotations

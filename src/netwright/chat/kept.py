@@ -55,7 +55,7 @@ class Kept:
             "import": self._import, "good": lambda note: self._rate(1, note), "bad": lambda note: self._rate(-1, note),
         }  # fmt: skip
         """Each takes the words after it, and says what was done. Raises UserError."""
-        self._listed: list[str] = []
+        self._listed: dict[int, str] = {}
         self._streaming: Streaming | None = None
         if chat is not None:
             self.go(chat)
@@ -169,9 +169,9 @@ class Kept:
     # commands
 
     def _list(self, rest: str) -> str:
-        first = number("/history", rest or "1")
-        found = self.history.conversations(PAGE, max(0, first - 1))
-        self._listed = [*self._listed[: first - 1], *(one.id for one in found)] if first > 1 else [c.id for c in found]
+        first = max(1, number("/history", rest or "1"))
+        found = self.history.conversations(PAGE, first - 1)
+        self._listed = {at: one.id for at, one in enumerate(found, first)}
         lines = []
         for at, one in enumerate(found, first):
             marks = "".join(["*" * one.pinned, *(f" #{tag}" for tag in one.tags)])
@@ -180,18 +180,20 @@ class Kept:
 
     def _search(self, rest: str) -> str:
         found = self.history.search(rest, PAGE)
-        self._listed = list(dict.fromkeys(one.conversation for one in found))
+        places = {id: at for at, id in enumerate(dict.fromkeys(one.conversation for one in found), 1)}
+        self._listed = {at: id for id, at in places.items()}
         lines = []
         for one in found:
             words = "".join(text for text, _ in one.parts)
-            lines.append(f"{self._listed.index(one.conversation) + 1:>3} {one.title}: {words}")
+            lines.append(f"{places[one.conversation]:>3} {one.title}: {words}")
         return shown("\n".join(lines)) or "no message has these words"
 
     def _open(self, rest: str) -> str:
-        if rest.isdecimal() and 1 <= int(rest) <= len(self._listed):
-            self.go(self._listed[int(rest) - 1])
-        else:
-            self.go(rest)
+        if rest.isdecimal() and len(rest) < 4:
+            if int(rest) not in self._listed:
+                raise UserError("/open", rest, "a number of the last list, or more of an id", "/history")
+            rest = self._listed[int(rest)]
+        self.go(rest)
         return self.shown()
 
     def _branch(self, rest: str) -> str:

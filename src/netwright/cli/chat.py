@@ -72,15 +72,19 @@ def main(args: argparse.Namespace) -> Answer:
         raise UserError("--json", True, "a chat is for people", "netwright generate --json")
     if args.resume is not None and args.no_history:
         raise UserError("--resume", args.resume, "a history", "leave --no-history out")
-    with History.open(None if args.no_history else args.runs) as history:
-        chat = _resumed(history, args.resume)
-        if chat is not None and given is None:
-            args.model = history.conversation(chat).model or args.model
+    with contextlib.ExitStack() as opened:
+        chat = None
+        if args.resume is not None:
+            history = opened.enter_context(History.open(args.runs))
+            chat = _resumed(history, args.resume)
+            args.model = given or history.conversation(chat).model or DEFAULT
 
         def opens(name: str) -> tuple[Any, About]:
             return _opened(name, args, threads)
 
         generator, about = opens(args.model)
+        if args.resume is None:  # a model that cannot be had leaves no file behind
+            history = opened.enter_context(History.open(None if args.no_history else args.runs))
         with contextlib.suppress(ImportError):  # arrows and earlier lines, where Python has it
             import readline  # noqa: F401
         console = Console(highlight=False)
@@ -91,18 +95,14 @@ def main(args: argparse.Namespace) -> Answer:
         return Answer(None, "", Terminal(generator, console, ask, told, kept=kept, opens=opens).run())
 
 
-def _resumed(history: History, named: str | None) -> str | None:
+def _resumed(history: History, named: str) -> str:
     """The chat to go on with: by the beginning of its id, or the one that was changed last."""
     from netwright.core.error import UserError
 
-    if named:
-        return history.find(named)
-    if named is None:
-        return None
-    found = max(history.conversations(1 << 30), key=lambda one: one.changed, default=None)
+    found = history.find(named) if named else history.last()
     if found is None:
         raise UserError("--resume", "", "a chat that was kept; there is none", "netwright chat")
-    return found.id
+    return found
 
 
 def _opened(name: str, args: argparse.Namespace, threads: int) -> tuple[Any, About]:

@@ -41,8 +41,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         "good, preferences (default: as the file's name ends, else json)")  # fmt: skip
     parser.add_argument("--output", type=Path, metavar="FILE", help="where an export goes (default: standard output)")
     parser.add_argument(
-        "--message", type=int, metavar="N", help="judge the N-th message as `show` counts (default: last)"
-    )
+        "--message", type=int, metavar="N",
+        help="of feedback: the N-th message, as show counts (default: the last reply); of delete: it and what follows",
+    )  # fmt: skip
 
 
 def main(args: argparse.Namespace) -> Answer:
@@ -181,9 +182,21 @@ def _import(history: History, args: argparse.Namespace) -> Answer:
 
 def _delete(history: History, args: argparse.Namespace) -> Answer:
     ids = list(dict.fromkeys(history.find(one) for one in args.overrides))
+    if args.message is not None:
+        return _delete_branch(history, ids, args.message)
     for id in ids:
         history.delete(id)
     return Answer({"deleted": ids}, f"Deleted {', '.join(id[:8] for id in ids)}.")
+
+
+def _delete_branch(history: History, ids: list[str], number: int) -> Answer:
+    path = history.path(ids[0])
+    if len(ids) > 1 or not 1 <= number <= len(path):
+        allowed = f"1 to {len(path)}, of one chat"
+        raise UserError("--message", number, allowed, f"netwright history show {ids[0][:8]}")
+    history.delete_branch(ids[0], path[number - 1].id)
+    told = {"conversation": ids[0], "deleted": path[number - 1].id}
+    return Answer(told, f"Deleted message {number} of {ids[0][:8]}, and what followed it.")
 
 
 def _feedback(history: History, args: argparse.Namespace) -> Answer:
@@ -193,7 +206,7 @@ def _feedback(history: History, args: argparse.Namespace) -> Answer:
     id = history.find(name)
     path = history.path(id)
     replies = [number for number, node in enumerate(path, 1) if node.role == "assistant"]
-    number = args.message or (replies[-1] if replies else 0)
+    number = (replies or [0])[-1] if args.message is None else args.message
     if number not in replies:
         raise UserError("--message", number, f"a reply: {', '.join(map(str, replies)) or 'there is none'}",
                         f"netwright history show {name}")  # fmt: skip

@@ -221,3 +221,13 @@ def test_what_others_wrote_does_not_move_the_cursor(history):
     text, _ = talk(history, "/history", "/open 1", "/search sky")
     assert not {"\x1b", "\x07", "\x9b"} & set(text)
     assert text.count("sky \ufffd[2J") == 2
+
+
+def test_a_long_list_has_pages(history):
+    chats = [history.new(title=f"chat {n}") for n in range(40)][::-1]
+    for command in ("/history 16", "/history 31"):
+        text, kept = talk(history, command, f"/open {command.split()[1]}")
+        assert kept.chat == chats[int(command.split()[1]) - 1]
+    text, _ = talk(history, "/history 16", "/open 3")
+    assert "a number of the last list" in text
+    assert text.count("chat ") == 15

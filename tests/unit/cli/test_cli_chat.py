@@ -38,12 +38,14 @@ def test_a_pipe_is_answered(tmp_path, monkeypatch, capsys):
     assert "/nonsense" in told
 
 
-def test_a_model_without_a_template_and_json_are_refused(tmp_path, capsys):
+def test_a_model_without_a_template_and_json_are_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     model = str(language_artifact(tmp_path / "a", LLAMA).folder)
     assert cli.main(["chat", model, "--threads", "1"]) == 2
     assert "no chat template" in capsys.readouterr().err
     assert cli.main(["chat", model, "--json"]) == 2
     assert cli.main(["chat", "--dry-run"]) == 0
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.fixture

@@ -105,6 +105,8 @@ def test_feedback(place, said):
         ("feedback CHAT great", "good"),
         ("feedback CHAT good --message 1", "a reply: 2"),
         ("feedback CHAT good --message 9", "a reply: 2"),
+        ("feedback CHAT good --message 0", "a reply: 2"),
+        ("delete CHAT --message 3", "1 to 2"),
     ],
 )
 def test_refusals(place, said, words, expected):
@@ -124,3 +126,9 @@ def test_looking_where_nothing_is_makes_nothing(tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "runs").write_text("a file")
     assert cli.main(["history", "list"]) == 2
+
+
+def test_a_branch_is_deleted(place, said):
+    _, chat = place
+    assert "Deleted message 2" in said("delete", chat[:8], "--message", "2")[1]
+    assert "2 assistant: Paint." in said("show", chat)[1]

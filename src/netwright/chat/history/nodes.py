@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -143,6 +144,19 @@ def tag(text: str) -> str:
     if not word or len(word) > LONGEST_TAG or not word.isprintable():
         raise UserError("tag", text, f"a word of at most {LONGEST_TAG} characters", "/tag physics")
     return word
+
+
+def plain(value: Any) -> Any:
+    """What is told of a reply as JSON of any database holds it: sound texts, finite numbers of 64 bits."""
+    if isinstance(value, Mapping):
+        return {sound(str(key)): plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value if -(1 << 63) <= value < 1 << 63 else str(value)
+    return value if value is None else sound(str(value))
 
 
 def title_of(text: str) -> str:

@@ -32,7 +32,8 @@ def insert_new(connection: Connection, table: sa.Table, rows: Sequence[Mapping[s
 
 def conversation(connection: Connection, id: str) -> RowMapping:
     """The row of a conversation. Raises UserError where there is none."""
-    found = connection.execute(sa.select(conversations).where(conversations.c.id == id)).mappings().first()
+    query = sa.select(conversations).where(conversations.c.id == nodes.sound(id))
+    found = connection.execute(query).mappings().first()
     if found is None:
         raise UserError("conversation", id, "no such conversation", NEXT)
     return found
@@ -78,7 +79,7 @@ def with_replies(connection: Connection, found: Sequence[Node]) -> list[Node]:
 def member(connection: Connection, id: str, message: str) -> RowMapping:
     """The row of a message that a conversation reaches. Raises UserError where it does not."""
     query = sa.select(messages).join(members, members.c.message == messages.c.id)
-    query = query.where(members.c.conversation == id, messages.c.id == message)
+    query = query.where(members.c.conversation == nodes.sound(id), messages.c.id == nodes.sound(message))
     found = connection.execute(query).mappings().first()
     if found is None:
         raise UserError("message", message, "no message of this conversation", f"netwright history show {id[:8]}")

@@ -122,7 +122,7 @@ CREATE INDEX ix_chat_replies_finish ON chat_replies (finish)
 WORDS = {
     "sqlite": """
 CREATE VIRTUAL TABLE chat_words USING fts5 (content, content='chat_messages', content_rowid='number',
-  tokenize='unicode61 remove_diacritics 2');
+  tokenize='unicode61 remove_diacritics 2', prefix='2 3');
 CREATE TRIGGER chat_words_added AFTER INSERT ON chat_messages BEGIN
   INSERT INTO chat_words (rowid, content) VALUES (new.number, new.content)| END;
 CREATE TRIGGER chat_words_gone AFTER DELETE ON chat_messages BEGIN

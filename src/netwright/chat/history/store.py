@@ -51,7 +51,7 @@ class History:
         """
         history = cls(schema.opened(runs))
         try:
-            streaming.settle(history.engine)
+            history.settle()
         except BaseException:
             history.close()
             raise
@@ -76,7 +76,7 @@ class History:
         row |= {
             "title": nodes.title(title) if title else nodes.UNTITLED,
             "named": bool(title),
-            "model": model,
+            "model": nodes.sound(model),
             "pinned": False,
         }
         row["system"] = nodes.checked("system", system)
@@ -89,7 +89,8 @@ class History:
         order = (conversations.c.pinned.desc(), conversations.c.changed.desc(), conversations.c.id)
         query = sa.select(conversations).order_by(*order).limit(limit).offset(skip)
         if tag:
-            query = query.where(conversations.c.id.in_(sa.select(tags.c.conversation).where(tags.c.tag == tag)))
+            tagged = sa.select(tags.c.conversation).where(tags.c.tag == nodes.sound(tag).lower())
+            query = query.where(conversations.c.id.in_(tagged))
         with db.looking(self.engine) as connection:
             return rows.listed(connection, query)
 
@@ -101,9 +102,9 @@ class History:
 
     def find(self, beginning: str) -> str:
         """The id that begins so. Raises UserError where none does, or several do."""
-        query = sa.select(conversations.c.id).where(conversations.c.id.startswith(beginning, autoescape=True)).limit(9)
+        begins = conversations.c.id.startswith(nodes.sound(beginning), autoescape=True)
         with db.looking(self.engine) as connection:
-            found = [] if not beginning or "\0" in beginning else list(connection.scalars(query))
+            found = list(connection.scalars(sa.select(conversations.c.id).where(begins).limit(9))) if beginning else []
         if beginning in found:
             return beginning
         if len(found) > 1:
@@ -111,6 +112,11 @@ class History:
         if not found:
             raise UserError("conversation", beginning, "no such conversation", rows.NEXT)
         return str(found[0])
+
+    def last(self) -> str | None:
+        """The one that was changed last."""
+        with db.looking(self.engine) as connection:
+            return connection.scalar(sa.select(conversations.c.id).order_by(conversations.c.changed.desc()).limit(1))
 
     def rename(self, id: str, title: str) -> None:
         """Give a conversation a title; an empty one lets the first words be its title again."""
@@ -136,6 +142,7 @@ class History:
     def untag(self, id: str, tag: str) -> None:
         """Take a tag away. Raises UserError where it is not there."""
         with self._changing() as connection:
+            rows.conversation(connection, id)
             gone = connection.execute(tags.delete().where(tags.c.conversation == id, tags.c.tag == nodes.tag(tag)))
             if not gone.rowcount:
                 raise UserError("tag", tag, "no tag of this conversation", rows.NEXT)
@@ -148,7 +155,8 @@ class History:
 
     def tell(self, id: str, *, system: str | None = None, model: str | None = None) -> None:
         """What the model is told beforehand from now on, and which model it is."""
-        told = {"system": None if system is None else nodes.checked("system", system), "model": model}
+        told = {"system": None if system is None else nodes.checked("system", system)}
+        told["model"] = None if model is None else nodes.sound(model)
         with self._changing() as connection:
             self._set(connection, id, **{name: value for name, value in told.items() if value is not None})
 
@@ -268,7 +276,7 @@ class History:
             if parent is None:
                 raise UserError("reply", "nothing was said", "a message first", "add one")
             rows.member(connection, id, parent)
-            rows.move(connection, id, parent, **({"model": about.model} if about.model else {}))
+            rows.move(connection, id, parent, **({"model": nodes.sound(about.model)} if about.model else {}))
             return streaming.begun(self.engine, connection, id, parent, about)
 
     def rate(self, id: str, message: str, thumb: int, note: str = "") -> None:
@@ -286,6 +294,10 @@ class History:
                 connection.execute(replies.insert(), streaming.row(found, About(), message=message, finish=""))
             said = {"thumb": thumb, "note": note}
             connection.execute(replies.update().where(replies.c.id == found).values(said))
+
+    def settle(self) -> int:
+        """Make "interrupted" of the replies that dead processes left; returns how many. `open` does it, too."""
+        return streaming.settle(self.engine)
 
     # all of it
 
@@ -318,9 +330,8 @@ class History:
             yield connection
 
     def _set(self, connection: Connection, id: str, **values: Any) -> None:
-        changed = connection.execute(conversations.update().where(conversations.c.id == id).values(values))
-        if not changed.rowcount:
-            raise UserError("conversation", id, "no such conversation", rows.NEXT)
+        rows.conversation(connection, id)
+        connection.execute(conversations.update().where(conversations.c.id == id).values(values))
 
 
 def _unreached(connection: Connection, seen: dict[str, str]) -> list[str]:

@@ -127,11 +127,12 @@ def begun(engine: Engine, connection: Connection, conversation: str, parent: str
 
 def row(id: str, about: About, **place: Any) -> dict[str, Any]:
     """A row of replies, without what is not known yet."""
-    told = {name: getattr(about, name) for name in About.__dataclass_fields__}
+    told = {name: nodes.plain(getattr(about, name)) for name in About.__dataclass_fields__}
+    told["seed"] = about.seed if told["seed"] == about.seed else None  # of more than 64 bits: it stands in `sampling`
     empty: dict[str, Any] = {"message": None, "parent": None, "conversation": None, "text": "", "owner": ""}
     empty |= {"beat": 0.0, "statistics": {}, "finish": STREAMING, "created": time.time(), "ended": None}
     empty |= {"thumb": 0, "note": ""}
-    return {"id": id, **empty, **told, "sampling": dict(about.sampling), **place}
+    return {"id": id, **empty, **told, **place}
 
 
 def settle(engine: Engine) -> int:
@@ -193,7 +194,7 @@ def _ended(
     rows.member(connection, conversation, parent)
     made = rows.put(connection, of, parent, "assistant", text)
     place = {"message": made, "parent": None, "conversation": None, "text": "", "owner": ""}
-    ended = {"finish": finish, "statistics": dict(statistics), "ended": time.time()}
+    ended = {"finish": finish, "statistics": nodes.plain(statistics), "ended": time.time()}
     connection.execute(replies.update().where(mine).values({**place, **ended}))
     if of["tip"] in (parent, one["message"]):
         rows.move(connection, conversation, made)

@@ -205,6 +205,14 @@ def test_the_list_is_paged_tagged_and_pinned(history):
         (lambda h, c: h.find("%"), "no such conversation"),
         (lambda h, c: h.find("\0"), "no such conversation"),
         (lambda h, c: h.find(""), "no such conversation"),
+        (lambda h, c: h.find("\ud800"), "no such conversation"),
+        (lambda h, c: h.path("\ud800"), "no such conversation"),
+        (lambda h, c: h.switch(c, "\0"), "no message of this"),
+        (lambda h, c: h.untag("\ud800", "a"), "no such conversation"),
+        (lambda h, c: h.pin("\0"), "no such conversation"),
+        (lambda h, c: h.tell(c, system="\0"), "without NUL"),
+        (lambda h, c: h.new(title="\ud800"), "halves"),
+        (lambda h, c: h.rate(c, h.path(c)[1].id, 1, "\0"), "without NUL"),
     ],
 )
 def test_refusals_change_nothing(history, act, words):
@@ -512,3 +520,59 @@ def test_whatever_is_done_the_tree_holds(data):
             assert set(texts(chat)) == expected
             lines = nodes.branches(history.nodes(chat), history.conversation(chat).tip)
             assert Counter(one.id for line in lines for one in line) == Counter(texts(chat).values())
+
+
+def test_whatever_an_engine_tells_of_a_reply_can_be_kept(history):
+    chat = talk(history, "hi")
+    odd = {"stop": ["\0", "\ud800", ("a",)], "x": float("inf"), "big": 1 << 70, 7: None, "yes": True, "o": object}
+    about = About(model="a\udcff\0", system="\0", sampling=odd, seed=1 << 70)
+    with history.begin(chat, about) as reply:
+        reply.write("ok")
+        reply.finish("stop", {"per_second": float("nan"), "tokens": 3})
+    (kept,) = history.path(chat)[1].replies
+    assert (kept.model, kept.seed, kept.statistics) == ("a\ufffd\ufffd", None, {"per_second": None, "tokens": 3})
+    assert kept.sampling | {"o": ""} == {
+        "stop": ["\ufffd", "\ufffd", ["a"]], "x": None, "big": str(1 << 70), "7": None, "yes": True, "o": "",
+    }  # fmt: skip
+    assert history.conversations(tag="\ud800") == []
+
+
+def test_what_people_say_is_theirs(tmp_path, monkeypatch):
+    monkeypatch.delenv(db.VARIABLE, raising=False)
+    with History.open(tmp_path / "runs") as history:
+        talk(history, "secret")
+        files = list((tmp_path / "runs").iterdir())
+        assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+        assert history.last() == history.conversations()[0].id
+
+
+def test_what_is_no_database_is_refused(tmp_path, monkeypatch):
+    monkeypatch.delenv(db.VARIABLE, raising=False)
+    (tmp_path / "chats.db").write_text("no database " * 1000)
+    with pytest.raises(UserError, match="cannot be used"):
+        History.open(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError):
+        History.open(tmp_path / "file")
+
+
+def test_the_database_makes_no_promise_that_it_does_not_keep(tmp_path, monkeypatch):
+    monkeypatch.delenv(db.VARIABLE, raising=False)
+    with History.open(tmp_path) as history, history.engine.connect() as connection:
+        told = {
+            name: connection.scalar(sa.text(f"PRAGMA {name}"))
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    assert told == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+@pytest.mark.parametrize("word", ["w{}", "\U00020000{}", "{}é"])
+def test_a_message_of_millions_of_characters_is_kept_and_its_beginning_found(history, word):
+    text = " ".join(word.format(n) for n in range(400_000))[: nodes.LONGEST]
+    chat = talk(history, text)
+    assert said(history, chat) == [text]
+    (found,) = history.search(word.format(77))
+    assert len("".join(part for part, _ in found.parts)) < 300
+    dense = " ".join(chr(0x20000 + n) for n in range(42_000)) + " end"  # as many words as fit, of four bytes each
+    history.add(chat, "user", dense)
+    assert len(history.search(chr(0x20000 + 41_000))) == 1
