@@ -176,8 +176,12 @@ def streams(args: argparse.Namespace) -> None:
 
 def overhead(args: argparse.Namespace) -> None:
     """With a server and without."""
-    with_server, without = [], []
-    with server(args) as (port, _), bare(args) as batch:
+    with_server, without, served, own = [], [], [], []
+
+    def seconds(process: psutil.Process) -> float:
+        return process.cpu_times().user + process.cpu_times().system
+
+    with server(args) as (port, process), bare(args) as batch:
 
         def directly(seed: int) -> float:
             begin = time.perf_counter()
@@ -192,9 +196,16 @@ def overhead(args: argparse.Namespace) -> None:
         asyncio.run(pace(port, 8, args, 0))
         directly(0)
         for turn in range(args.rounds):
+            begin = seconds(psutil.Process())
             without.append(directly(100 * turn))
+            own.append(seconds(psutil.Process()) - begin)
+            begin = seconds(process)
             with_server.append(asyncio.run(pace(port, 8, args, 100 * turn)))
+            served.append(seconds(process) - begin)
     ratio("8 streams of the server", with_server, "without it", without)
+    # the same tokens both times; what other programs take of the processors is not in this one
+    spread = stats.bootstrap(np.array(served) / np.array(own), np.median)
+    print(f"processor time: ratio {spread.value:.3f} [{spread.low:.3f}, {spread.high:.3f}]")
 
 
 def json_mode(args: argparse.Namespace) -> None:

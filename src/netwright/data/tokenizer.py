@@ -126,6 +126,11 @@ class Tokenizer:
                 found[one["id"]] = one["content"].encode()
         return found
 
+    @cached_property
+    def longest_spelling(self) -> int:
+        """Bytes that a token says at most; 0 where nobody can tell."""
+        return max((len(one) for one in self.spellings if one), default=0)
+
     def description(self) -> dict[str, Any]:
         """What a manifest says of it."""
         told = {"kind": "tokens", "tokenizer": FILE, "special": dict(self.special), "stop": list(self.stop)}

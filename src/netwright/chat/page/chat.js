@@ -203,7 +203,7 @@ export function mathml(source, display = false) {
     if (SIGNS.has(name)) return math("mo", { stretchy: "false" }, SIGNS.get(name));
     if (BIG.has(name)) return math("mo", { largeop: "true", movablelimits: display ? "false" : "true" }, BIG.get(name));
     if (INTEGRALS.has(name)) return math("mo", { largeop: "true" }, INTEGRALS.get(name));
-    if (FUNCTIONS.has(name)) return math("mo", { lspace: "0.17em", rspace: /^(?:[(^_}]|\\left)?$/.test(tokens[at] ?? "") ? "0" : "0.17em" }, name);
+    if (FUNCTIONS.has(name)) return math("mo", { lspace: /^[\w}).!]?$/.test(tokens.slice(0, at - 1).findLast(one => one.trim()) ?? "(") ? "0.17em" : "0", rspace: /^(?:[(^_}]|\\left)?$/.test(tokens[at] ?? "") ? "0" : "0.17em" }, name);
     if (LIMITS.has(name)) return math("mo", { movablelimits: display ? "false" : "true", class: "named" }, name);
     if (SPACES.has(name)) return math("mspace", { width: SPACES.get(name) });
     if (SILENT.has(name)) return null;
@@ -371,7 +371,7 @@ export function inline(text) {
         const opener = open[k], strong = opener.count > 1 && one.count > 1;
         let deepest = 0;
         for (let node = opener.node.nextSibling; node !== one.node; node = node.nextSibling) deepest = Math.max(deepest, node.deep ?? 0);
-        if (deepest >= DEEPEST_EMPHASIS) break;
+        if (deepest >= DEEPEST_EMPHASIS) { open.length = 0; break; } // what lies further out would be deeper still
         const made = document.createElement(one.char === "~" ? "del" : strong ? "strong" : "em");
         made.deep = deepest + 1;
         while (opener.node.nextSibling !== one.node) made.append(opener.node.nextSibling);
@@ -549,9 +549,9 @@ function cells(line) {
 
 const divides = line => line !== undefined && line.includes("-") && cells(line).length > 0 && cells(line).every(one => DIVIDER.test(one));
 
-/** The blocks of Markdown's lines: [{kind, first, ...}], `first` the line it begins at. */
+/** The blocks of Markdown's lines: [{kind, first, ...}], `first` the line it begins at; `open` where math may yet begin. */
 export function blocks(lines, depth = 0) {
-  const found = [], nested = depth < DEEPEST_BLOCK;
+  const found = Object.assign([], { open: Infinity }), nested = depth < DEEPEST_BLOCK;
   let i = 0;
 
   const mathAt = from => { // [source, line behind it] of a block of math, or null
@@ -560,6 +560,7 @@ export function blocks(lines, depth = 0) {
     const close = open[2] ? `\\end{${open[2]}}` : open[1] === "$$" ? "$$" : "\\]", body = [];
     for (let k = from; k < Math.min(lines.length, from + LONGEST_MATH); k++) {
       const line = k === from ? lines[k].slice(open[0].length) : lines[k], end = line.indexOf(close);
+      if (k > from && !line.trim()) return null;
       if (end >= 0) {
         if (!/^[ \t.,;:]*$/.test(line.slice(end + close.length))) return null;
         const inner = [...body, line.slice(0, end)].join("\n");
@@ -567,6 +568,7 @@ export function blocks(lines, depth = 0) {
       }
       body.push(line);
     }
+    if (lines.length <= from + LONGEST_MATH) found.open = Math.min(found.open, from);
     return null;
   };
   const begins = at => {
@@ -689,9 +691,9 @@ export function markdown(text) {
 // ------------------------------------------------------------------------------------------------- Markdown: streams
 
 export const LONGEST_DRAWN = 100_000;
-const SHARE_OF_TIME = 4; // a drawing that took 5 ms is not repeated for 20 ms
+const PAUSE = 40, PAUSE_FOR_WORK = 8; // milliseconds between drawings; one that took 10 ms is not repeated for 80 ms
 
-/** Markdown that grows: only what can still change is drawn again, at most once a frame. */
+/** Markdown that grows: only what can still change is drawn again, some twenty times a second at most. */
 export class Stream {
   constructor() {
     this.element = el("div", { class: "markdown" });
@@ -715,7 +717,7 @@ export class Stream {
     else this._redraw();
     const took = performance.now() - began;
     this.spent += took;
-    this._wait = SHARE_OF_TIME * took;
+    this._wait = Math.max(PAUSE, PAUSE_FOR_WORK * took);
     this.drawn?.();
   }
   _grown() {
@@ -726,7 +728,9 @@ export class Stream {
     const lines = this.text.slice(this._from).split("\n"), found = blocks(lines);
     while (this.element.children.length > this._kept) this.element.lastElementChild.remove();
     for (const block of found) this.element.append(drawn(block));
-    const settled = found.findLastIndex(block => block.first < lines.length - 1); // the last line may become anything
+    // what lies before the last block of whole lines will not change, unless a formula that is open takes it in
+    const whole = blocks(lines.slice(0, -1)), last = whole.findLastIndex(block => block.first <= whole.open);
+    const settled = last > 0 ? found.findIndex(block => block.first === whole[last].first) : 0;
     if (settled > 0) {
       this._kept += settled;
       for (let k = 0; k < found[settled].first; k++) this._from += lines[k].length + 1;
@@ -818,7 +822,8 @@ const bytes = n => n >= 1e9 ? `${(n / 1e9).toFixed(1)} GB` : n >= 1e6 ? `${Math.
 const count = n => n >= 1e9 ? `${(n / 1e9).toFixed(1)}B` : n >= 1e6 ? `${Math.round(n / 1e6)}M` : n >= 1e4 ? `${Math.round(n / 1e3)}k` : String(n);
 const figure = n => n === null || n === undefined || !Number.isFinite(n) ? "–" : n >= 100 ? String(Math.round(n)) : String(Number(n.toPrecision(3)));
 const seconds = n => n < 1 ? `${Math.round(n * 1000)} ms` : `${figure(n)} s`;
-const ranged = ({ value, low, high }, show = figure) => `${show(value)} [${show(low)}, ${show(high)}]`;
+const ranged = ({ value, low, high }, scale = 1) => [value, low, high].map(one => figure(one * scale)).reduce((all, one, at) => at === 1 ? `${all} [${one}` : `${all}, ${one}]`);
+const rangedSeconds = one => one.value < 1 ? `${ranged(one, 1000)} ms` : `${ranged(one)} s`;
 const many = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
 
 let toasting = 0;
@@ -1264,7 +1269,7 @@ async function removeBranch(message) {
 
 function edit(message) {
   const view = page.views.get(message.id), name = `edit.${message.id}`;
-  const area = el("textarea", { "aria-label": "Edit the message", rows: "3", value: kept(name) ?? message.content, oninput: () => { keep(name, area.value); fit(area); } });
+  const area = el("textarea", { "aria-label": "Edit the message", rows: "1", value: kept(name) ?? message.content, oninput: () => { keep(name, area.value); fit(area); } });
   const close = () => { view.holder.replaceChildren(view.body); view.element.classList.remove("editing"); };
   const cancel = () => { keep(name, null); close(); focusIn(message.id, "Edit"); };
   const send = () => {
@@ -1331,7 +1336,10 @@ async function answer({ parent, content, draft = null }) {
       if (event.type === "user") {
         taken = event.message;
         if (draft) keep(draft, null);
-        if (draft === draftName(id) && here() && $("typed").value === content) { $("typed").value = ""; grow(); }
+        if (draft === draftName(id) && here()) {
+          if ($("typed").value === content) $("typed").value = "";
+          typed(); // what was typed since then stays, here and in the draft
+        }
         if (here()) {
           const { messages } = page.conversation, at = messages.findIndex(one => one.id === taken.parent);
           page.conversation.messages = [...messages.slice(0, at + 1), taken];
@@ -1437,7 +1445,7 @@ function replyFoot(message) {
       figures.left_out ? el("span", { class: "warn", title: "Messages that no longer fit in what the model reads" }, `${many(figures.left_out, "old message")} left out`) : null] : null,
     toggle("Details", () => details(message)), figures ? toggle("Elsewhere", () => elsewhere(reply)) : null);
   return el("div", { class: "reply-foot" },
-    told ? el("p", { class: "told" }, told) : null,
+    told ? el("p", { class: reply.finish === "cancelled" ? "told calm" : "told" }, told) : null,
     (message.filters ?? []).map(one => el("p", { class: "told" }, `A safety filter acted (${one.action}): ${one.reason}`)),
     reply.note ? el("p", { class: "told note" }, `Your note: ${reply.note}`) : null, row, below);
 }
@@ -1459,7 +1467,7 @@ function elsewhere(reply) {
       const { devices } = await call(`predictions?${asked}`);
       box.replaceChildren(devices.length ? el("div", { class: "wide", tabindex: "0", role: "group", "aria-label": "Predicted elsewhere" },
         el("table", {}, el("thead", {}, el("tr", {}, ["Device", "Tokens/s", "First token"].map(name => el("th", { scope: "col" }, name)))),
-          el("tbody", {}, devices.map(one => el("tr", {}, el("th", { scope: "row" }, one.device), el("td", {}, ranged(one.per_second)), el("td", {}, ranged(one.first_token, seconds))))))) : "",
+          el("tbody", {}, devices.map(one => el("tr", {}, el("th", { scope: "row" }, one.device), el("td", {}, ranged(one.per_second)), el("td", {}, rangedSeconds(one.first_token))))))) : "",
       el("p", {}, devices.length ? "Predicted for this model and these lengths; intervals in brackets." : "There are no predictions for this model."));
     } catch (error) {
       box.replaceChildren(el("p", {}, error.message), el("button", { type: "button", class: "small", onclick: () => { box.replaceChildren(el("p", {}, "Predicting …")); load(); } }, "Retry"));

@@ -115,12 +115,12 @@ def completion(request: wire.CompletionRequest, shelf: Shelf, config: Config) ->
     def read(lent: Lent, long: Long, told: Sampling) -> list[list[int]]:
         tokenizer, longest = lent.batch.tokenizer, lent.batch.longest
         _check_length([one for one in given if isinstance(one, str)], lent, "prompt")
-        found = []
+        found, size = [], len(tokenizer.spellings)
         for one in given:
             if isinstance(one, str) and not one.isascii() and one.encode("utf-8", "ignore").decode() != one:
                 raise RefusedError(400, "prompt: it has half characters (surrogates)", "invalid_value", "prompt")
             ids = prompts.plain(tokenizer, one) if isinstance(one, str) else one
-            if outside := [at for at in ids if not 0 <= at < len(tokenizer)]:
+            if outside := [at for at in ids if not 0 <= at < size]:
                 raise RefusedError(400, f"prompt: no token has the id {outside[0]}", "invalid_value", "prompt")
             if not 1 <= len(ids) <= longest:
                 told_by = f"prompt: {len(ids):,} tokens, and this model reads 1 to {longest:,}"
@@ -134,11 +134,9 @@ def completion(request: wire.CompletionRequest, shelf: Shelf, config: Config) ->
 
 def _check_length(texts: Sequence[str], lent: Lent, param: str) -> None:
     """Refuse at once what no tokenizer could make short enough: its work grows with the text."""
-    spellings = lent.batch.tokenizer.spellings
-    longest = max((len(one) for one in spellings if one), default=0)
-    known = all(one is not None for one in spellings if one)
-    most = lent.batch.longest * max(longest, 64)
-    if known and max(map(len, texts), default=0) > most:
+    tokenizer = lent.batch.tokenizer
+    most = lent.batch.longest * tokenizer.longest_spelling
+    if tokenizer.longest_spelling and max(map(len, texts), default=0) > most:
         why = f"{param}: more text than {lent.batch.longest:,} tokens, which this model reads"
         raise RefusedError(400, why, "context_length_exceeded", param)
 
