@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import secrets
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from dataclasses import dataclass, replace
 from pathlib import Path as Folder
@@ -216,10 +217,12 @@ def _all(made: FastAPI, history: History, desk: Desk) -> None:
         """Models, settings and tags."""
         shelf = desk.shelf
         models = [
-            {"id": name, "loaded": shelf.state(name) == "ready", "state": shelf.state(name), **volume.about()}
+            {"title": name, **volume.about(), "id": name, "loaded": name in shelf.loaded, "state": shelf.state(name)}
             for name, volume in shelf.volumes.items()
         ]
-        settings = {name: value for name, value in plain(_defaults(desk)).items() if name not in BEHIND}
+        settings = {name: value for name, value in plain(_defaults(desk)).items() if name not in BEHIND} | {
+            "seed": None
+        }
         presets = [{"name": one.name, "system": one.system, "sampling": one.sampling} for one in PRESETS]
         with refused():
             tags = list(history.tags())
@@ -406,7 +409,8 @@ def _defaults(desk: Desk) -> Sampling:
 
 def _sampling(given: Json, desk: Desk) -> Sampling:
     defaults = plain(_defaults(desk))
-    told: Sampling = sampling.from_words({**defaults, **{sound(name): value for name, value in given.items()}})
+    said = {sound(name): value for name, value in given.items() if value is not None}
+    told: Sampling = sampling.from_words({**defaults, "seed": secrets.randbelow(2**31), **said})
     if told.beams > 1 or told.logprobs:
         raise UserError("sampling", "beams or logprobs", "neither, on the page", "leave them out")
     return replace(told, max_tokens=min(told.max_tokens, desk.config.max_tokens))

@@ -69,12 +69,11 @@ def about(found: Served, config: Config) -> dict[str, Any]:
         tokenizer = Tokenizer.read(found.folder, artifact.processor)
         parameters = workload.read(found.folder).parameters
     except (UserError, OSError):
-        return {"title": found.folder.name}
+        return {}
     row = found.row
     speed = None if row is None else {"value": row.decode, "low": row.decode_low, "high": row.decode_high}
-    source = artifact.made_by.get("source")
     return {
-        "title": str(source or artifact.name), "precision": found.precision or artifact.precision,
+        "precision": found.precision or artifact.precision,
         "stored": artifact.precision, "engine": artifact.format, "threads": config.threads or detect.usable_threads(),
         "size": artifact.size, "parameters": parameters, "speed": speed, "loss": row.loss if row else None,
         "longest": int(artifact.model["positions"]), "artifact": artifact.digest,
