@@ -326,6 +326,7 @@ class Kept(Answering):
             fault = refusal if isinstance(refusal, RefusedError) else stopping
             finish = "interrupted"
         finally:
+            flow.cancel()
             kept = await asyncio.shield(asyncio.to_thread(_finished, streaming, finish, took))
         if isinstance(kept, UserError):
             fault = refusal_of(kept)
