@@ -254,7 +254,7 @@ def _verify(source: Source, draft: Path) -> None:
 
 def _download(url: str, part: Path, size: int, limit: int, title: str) -> None:
     places.answers(url)
-    with progress(f"Fetching {title}", max(1, size // MB), unit="MB") as bar:
+    with progress(f"Fetching {title.partition(':')[0]}", max(1, size // MB), unit="MB") as bar:
         places.download(url, part, limit, _in_megabytes(bar))
 
 

@@ -220,9 +220,8 @@ def _all(made: FastAPI, history: History, desk: Desk) -> None:
             {"title": name, **volume.about(), "id": name, "loaded": name in shelf.loaded, "state": shelf.state(name)}
             for name, volume in shelf.volumes.items()
         ]
-        settings = {name: value for name, value in plain(_defaults(desk)).items() if name not in BEHIND} | {
-            "seed": None
-        }
+        settings = {name: value for name, value in plain(_defaults(desk)).items() if name not in BEHIND}
+        settings["seed"] = None  # a new one for each reply
         presets = [{"name": one.name, "system": one.system, "sampling": one.sampling} for one in PRESETS]
         with refused():
             tags = list(history.tags())
