@@ -117,17 +117,20 @@ def crowd(args: argparse.Namespace) -> None:
     with bare(args) as batch:
         expected = [alone(batch, at, args) for at in range(args.clients)]
     firsts: list[float] = []
+    wave: list[float] = []
     wrong, lost, memory = 0, 0, []
 
     async def client(port: int, at: int, until: float) -> None:
         nonlocal wrong, lost
+        kept = wave  # all come at once, the first time
         while time.perf_counter() < until:
             try:
                 first, _, text, _ = await ask(port, asked(at, args))
             except (RuntimeError, OSError):
                 lost += 1
                 continue
-            firsts.append(first)
+            kept.append(first)
+            kept = firsts
             wrong += text != expected[at]
 
     async def watched(process: psutil.Process, until: float) -> None:
@@ -144,8 +147,10 @@ def crowd(args: argparse.Namespace) -> None:
         asyncio.run(all_of_them(port, process))
     median, slowest = float(np.median(firsts)), max(firsts)
     half = memory[len(memory) // 2 :]
-    print(f"{args.clients} clients, {args.seconds:g} s: {len(firsts)} replies, {lost} lost, {wrong} mixed up")
+    replies = len(firsts) + len(wave)
+    print(f"{args.clients} clients, {args.seconds:g} s: {replies} replies, {lost} lost, {wrong} mixed up")
     print(f"first token: median {median:.3f} s, slowest {slowest:.3f} s, {slowest / median:.2f} times")
+    print(f"of the first {len(wave)}, who came at once: median {np.median(wave):.3f} s, slowest {max(wave):.3f} s")
     grown = half[-1] - half[0]
     print(f"memory: {memory[0]:.0f} MB, {half[0]:.0f} MB half-way, {memory[-1]:.0f} MB at the end ({grown:+.1f} MB)")
 
