@@ -86,7 +86,7 @@ function coloured(code, language) {
 /** A block of code: its language, a button to copy it, the code, which can be scrolled by keyboard. */
 function codeBlock(text, info) {
   const language = info.trim().split(/[\s{,]/, 1)[0].toLowerCase().slice(0, 30);
-  const copied = el("button", { type: "button", class: "small", onclick: () => copy(text, copied) }, "Copy");
+  const copied = el("button", { type: "button", class: "small", "aria-label": "Copy code", onclick: () => copy(text, copied) }, "Copy");
   return el("figure", { class: "code" },
     el("figcaption", {}, el("span", {}, language || "code"), copied),
     el("pre", { tabindex: "0", "aria-label": language ? `Code, ${language}` : "Code" }, coloured(text, language)));
@@ -203,7 +203,7 @@ export function mathml(source, display = false) {
     if (SIGNS.has(name)) return math("mo", { stretchy: "false" }, SIGNS.get(name));
     if (BIG.has(name)) return math("mo", { largeop: "true", movablelimits: display ? "false" : "true" }, BIG.get(name));
     if (INTEGRALS.has(name)) return math("mo", { largeop: "true" }, INTEGRALS.get(name));
-    if (FUNCTIONS.has(name)) return math("mi", {}, name);
+    if (FUNCTIONS.has(name)) return math("mo", { lspace: "0.17em", rspace: /^(?:[(^_}]|\\left)?$/.test(tokens[at] ?? "") ? "0" : "0.17em" }, name);
     if (LIMITS.has(name)) return math("mo", { movablelimits: display ? "false" : "true", class: "named" }, name);
     if (SPACES.has(name)) return math("mspace", { width: SPACES.get(name) });
     if (SILENT.has(name)) return null;
@@ -1182,7 +1182,7 @@ function toEnd() {
 }
 
 const FINISHES = { length: "It reached the longest reply that settings allow.", cancelled: "Stopped.", blocked: "A safety filter held this reply back.",
-  interrupted: "Interrupted: the server ended while it wrote. What came is kept." };
+  interrupted: "Interrupted. What came is kept." };
 
 function plainBody(text) {
   if (text.length <= LONGEST_DRAWN) return el("div", { class: "plain" }, text);
@@ -1340,6 +1340,7 @@ async function answer({ parent, content, draft = null }) {
       } else if (event.type === "begin") {
         live.message = event.message;
         if (here()) { place(live); draw(); }
+        loadList();
       } else if (event.type === "text") {
         live.stream.add(event.text);
         announce(live, here());
@@ -1589,7 +1590,7 @@ function drawSettings() {
   } }, el("option", { value: "" }, "Choose …"), presets.map(one => el("option", { value: one.name }, one.name)));
   const system = el("textarea", { id: "system", rows: "4", "aria-describedby": "system-about", placeholder: "You are a helpful assistant.", onchange: () => setSystem(system.value),
     oninput: () => { if (!page.conversation) keep("system", page.system = system.value); } });
-  box.replaceChildren(
+  box.replaceChildren(el("div", {},
     el("div", { class: "settings-head" }, el("h2", { tabindex: "-1", id: "settings-title" }, "Settings"), iconButton("close", "Close settings", () => settings(false))),
     presets.length ? el("div", { class: "field" }, el("label", { for: "preset" }, "Preset"), preset) : null,
     el("div", { class: "field" }, el("label", { for: "system" }, "System prompt"), system,
@@ -1602,7 +1603,7 @@ function drawSettings() {
       drawSettings();
       $("settings-title").focus();
     } }, "Back to the defaults"),
-    el("p", { class: "side-note" }, `${filters?.on ? "Safety filters are on." : "Safety filters are off."} netwright ${page.server.version}`));
+    el("p", { class: "side-note" }, `${filters?.on ? "Safety filters are on." : "Safety filters are off."} netwright ${page.server.version}`)));
   drawSystem();
 }
 
@@ -1795,16 +1796,21 @@ function listen() {
       if (last) { event.preventDefault(); edit(last); }
     }
   });
+  let top = 0;
   on("thread", "scroll", () => {
     const thread = $("thread"), far = thread.scrollHeight - thread.scrollTop - thread.clientHeight;
-    page.stuck = far < 60;
+    if (far < 60) page.stuck = true;
+    else if (thread.scrollTop < top - 2) page.stuck = false; // moved up by the person: growth alone moves nothing
+    top = thread.scrollTop;
     $("jump").hidden = far < 400;
   });
+  const grown = new ResizeObserver(() => { if (page.stuck) toEnd(); });
+  for (const id of ["messages", "thread", "fault"]) grown.observe($(id));
   on("jump", "click", () => { page.stuck = true; toEnd(); $("typed").focus(); });
   on("dialog", "close", () => { $("dialog").settle?.(null); $("dialog").settle = null; });
   document.addEventListener("keydown", keyed);
   addEventListener("hashchange", openAddress);
-  addEventListener("resize", () => { drawVeil(); if (page.stuck) toEnd(); });
+  addEventListener("resize", drawVeil);
   drops();
 }
 
@@ -1815,7 +1821,6 @@ async function start() {
   } catch (error) { return fault(error.message, start); }
   const named = [kept("model"), page.server.default, page.server.models[0]?.id];
   page.model = named.find(id => page.server.models.some(one => one.id === id)) ?? null;
-  if (!page.model) fault("The server has no model. Start it with one: netwright serve MODEL", start);
   drawModel();
   drawSettings();
   drawTags();
@@ -1823,6 +1828,7 @@ async function start() {
   $("typed").value = kept(draftName()) ?? "";
   grow();
   await Promise.all([openAddress(), loadList()]);
+  if (!page.model) fault("The server has no model. Start it with one: netwright serve MODEL", start);
 }
 
 listen();
