@@ -371,7 +371,7 @@ export function inline(text) {
         const opener = open[k], strong = opener.count > 1 && one.count > 1;
         let deepest = 0;
         for (let node = opener.node.nextSibling; node !== one.node; node = node.nextSibling) deepest = Math.max(deepest, node.deep ?? 0);
-        if (deepest >= DEEPEST_EMPHASIS) break;
+        if (deepest >= DEEPEST_EMPHASIS) { open.length = 0; break; } // what lies further out would be deeper still
         const made = document.createElement(one.char === "~" ? "del" : strong ? "strong" : "em");
         made.deep = deepest + 1;
         while (opener.node.nextSibling !== one.node) made.append(opener.node.nextSibling);
@@ -549,9 +549,9 @@ function cells(line) {
 
 const divides = line => line !== undefined && line.includes("-") && cells(line).length > 0 && cells(line).every(one => DIVIDER.test(one));
 
-/** The blocks of Markdown's lines: [{kind, first, ...}], `first` the line it begins at. */
+/** The blocks of Markdown's lines: [{kind, first, ...}], `first` the line it begins at; `open` where math may yet begin. */
 export function blocks(lines, depth = 0) {
-  const found = [], nested = depth < DEEPEST_BLOCK;
+  const found = Object.assign([], { open: Infinity }), nested = depth < DEEPEST_BLOCK;
   let i = 0;
 
   const mathAt = from => { // [source, line behind it] of a block of math, or null
@@ -560,6 +560,7 @@ export function blocks(lines, depth = 0) {
     const close = open[2] ? `\\end{${open[2]}}` : open[1] === "$$" ? "$$" : "\\]", body = [];
     for (let k = from; k < Math.min(lines.length, from + LONGEST_MATH); k++) {
       const line = k === from ? lines[k].slice(open[0].length) : lines[k], end = line.indexOf(close);
+      if (k > from && !line.trim()) return null;
       if (end >= 0) {
         if (!/^[ \t.,;:]*$/.test(line.slice(end + close.length))) return null;
         const inner = [...body, line.slice(0, end)].join("\n");
@@ -567,6 +568,7 @@ export function blocks(lines, depth = 0) {
       }
       body.push(line);
     }
+    if (lines.length <= from + LONGEST_MATH) found.open = Math.min(found.open, from);
     return null;
   };
   const begins = at => {
@@ -726,7 +728,9 @@ export class Stream {
     const lines = this.text.slice(this._from).split("\n"), found = blocks(lines);
     while (this.element.children.length > this._kept) this.element.lastElementChild.remove();
     for (const block of found) this.element.append(drawn(block));
-    const settled = found.findLastIndex(block => block.first < lines.length - 1); // the last line may become anything
+    // what lies before the last block of whole lines will not change, unless a formula that is open takes it in
+    const whole = blocks(lines.slice(0, -1)), last = whole.findLastIndex(block => block.first <= whole.open);
+    const settled = last > 0 ? found.findIndex(block => block.first === whole[last].first) : 0;
     if (settled > 0) {
       this._kept += settled;
       for (let k = 0; k < found[settled].first; k++) this._from += lines[k].length + 1;
