@@ -93,7 +93,7 @@ class Api:
         self.script: dict[str, list[str]] = {}
         self.chats: dict[str, dict[str, Any]] = {}
         self.stopped: list[str] = []
-        self.models, self.presets, self.delay = MODELS, PRESETS, 0.002
+        self.models, self.presets, self.delay, self.bytewise = MODELS, PRESETS, 0.002, False
         self._ids = itertools.count(1)
 
     def fresh(self, kind: str) -> str:
@@ -181,7 +181,8 @@ class Api:
         found = [chat for chat in self.chats.values() if not tag or tag in chat["tags"]]
         found.sort(key=lambda chat: (chat["pinned"], chat["updated"]), reverse=True)
         shown = [
-            {name: chat[name] for name in ("id", "title", "pinned", "tags", "updated")} | {"messages": len(chat["nodes"])}
+            {name: chat[name] for name in ("id", "title", "pinned", "tags", "updated")}
+            | {"messages": len(chat["nodes"])}
             for chat in found[after : after + limit]
         ]
         return JSONResponse(
@@ -234,11 +235,12 @@ class Api:
         chat, body = self.named(request), await request.json()
         if chat is None:
             return fault(404, "no such conversation")
-        return StreamingResponse(self.stream(chat, body), media_type="text/event-stream")
+        lines = self.stream(chat, body)
+        return StreamingResponse(torn(lines) if self.bytewise else lines, media_type="text/event-stream")
 
     async def stream(self, chat: dict[str, Any], body: dict[str, Any]) -> AsyncIterator[str]:
         def event(kind: str, **facts: Any) -> str:
-            return f"data: {json.dumps({'type': kind, **facts})}\n\n"
+            return f"data: {json.dumps({'type': kind, **facts}, ensure_ascii=False)}\n\n"
 
         parent = body["parent"]
         if body["content"] is not None:
@@ -270,7 +272,7 @@ class Api:
                 reply["finish"] = "stop"
             reply["statistics"] = dict(STATISTICS)
             yield event("end", message=self.told(chat, made))
-        finally:
+        finally:  # also where the client went away
             if reply["finish"] == "streaming":
                 reply["finish"] = "cancelled"
                 self.stopped.append(made["id"])
@@ -323,7 +325,7 @@ class Api:
         return fault(404, "no such reply")
 
     async def export(self, request: Request) -> Response:
-        named = f"attachment; filename=\"chats.{request.query_params['format']}\""
+        named = f'attachment; filename="chats.{request.query_params["format"]}"'
         return Response(str(dict(request.query_params)), headers={"Content-Disposition": named})
 
     async def import_(self, request: Request) -> Response:
@@ -382,6 +384,14 @@ class Api:
         made = Starlette(routes=routes)
         made.add_middleware(BaseHTTPMiddleware, dispatch=self.guarded)
         return made
+
+
+async def torn(lines: AsyncIterator[str]) -> AsyncIterator[bytes]:
+    """Events byte by byte, with other line ends and what else the format allows between them."""
+    async for line in lines:
+        whole = f": a comment\r\nid: 7\r\n{line.strip()}\r\n\r\ndata: no JSON\n\n".encode()
+        for at in range(len(whole)):
+            yield whole[at : at + 1]
 
 
 def fault(status: int, message: str) -> Response:

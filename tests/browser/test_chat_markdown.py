@@ -155,7 +155,9 @@ def test_math_is_found(text, display, page):
 
 
 def test_the_source_of_math_can_be_had(page):
-    source = page.evaluate("async () => (await import('./chat.js')).mathml('a_1').querySelector('annotation').textContent")
+    source = page.evaluate(
+        "async () => (await import('./chat.js')).mathml('a_1').querySelector('annotation').textContent"
+    )
     assert source == "a_1"
 
 
@@ -273,7 +275,7 @@ HOSTILE = {
     "wide table": "|" + "a|" * 1000 + "\n|" + "-|" * 1000 + "\n" + "|b|\n" * (N // 6),
     "tall table": "|a|b|\n|-|-|\n" + "|1|2|\n" * (N // 8),
     "table heads": "a|b\n" * (N // 4),
-    "strings in code": "```js\n" + "\"\\" * (N // 5) + "\n'" * 1000 + "\n```",
+    "strings in code": "```js\n" + '"\\' * (N // 5) + "\n'" * 1000 + "\n```",
     "comments in code": "```c\n" + "/*" * (N // 6) + "\n```",
     "escapes": "\\" * N,
     "tex groups": "$$" + "{" * 4000 + "$$",
@@ -319,6 +321,14 @@ def test_code_is_coloured_by_language_and_never_changed(page):
     assert page.evaluate(kinds, ["if x: # no\n  y = 'a#b' + 0x1f", "python"]) == [
         True, [["keyword", "if"], ["comment", "# no"], ["string", "'a#b'"], ["number", "0x1f"]],
     ]  # fmt: skip
-    assert page.evaluate(kinds, ["return a // b\n/* c */", "js"])[1] == [["keyword", "return"], ["comment", "// b"], ["comment", "/* c */"]]
-    assert page.evaluate(kinds, ["SELECT 1 -- why", "sql"])[1] == [["keyword", "SELECT"], ["number", "1"], ["comment", "-- why"]]
+    assert page.evaluate(kinds, ["return a // b\n/* c */", "js"])[1] == [
+        ["keyword", "return"],
+        ["comment", "// b"],
+        ["comment", "/* c */"],
+    ]
+    assert page.evaluate(kinds, ["SELECT 1 -- why", "sql"])[1] == [
+        ["keyword", "SELECT"],
+        ["number", "1"],
+        ["comment", "-- why"],
+    ]
     assert page.evaluate(kinds, ["for all", "text"]) == [True, []]

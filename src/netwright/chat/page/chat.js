@@ -1335,7 +1335,10 @@ async function answer({ parent, content, draft = null }) {
       if (event.type === "user") {
         taken = event.message;
         if (draft) keep(draft, null);
-        if (draft === draftName(id) && here() && $("typed").value === content) { $("typed").value = ""; grow(); }
+        if (draft === draftName(id) && here()) {
+          if ($("typed").value === content) $("typed").value = "";
+          typed(); // what was typed since then stays, here and in the draft
+        }
         if (here()) {
           const { messages } = page.conversation, at = messages.findIndex(one => one.id === taken.parent);
           page.conversation.messages = [...messages.slice(0, at + 1), taken];
