@@ -24,7 +24,7 @@ AXE = "axe-core@4.14.1"
 
 @pytest.fixture(scope="session")
 def axe():
-    """The script of axe-core, which finds faults of accessibility: by NETWRIGHT_AXE, or by npm into the user's cache."""
+    """The script of axe-core, which finds faults of accessibility: NETWRIGHT_AXE, or by npm into the user's cache."""
     named = os.environ.get("NETWRIGHT_AXE")
     folder = platformdirs.user_cache_path("netwright") / AXE
     found = Path(named) if named else folder / "node_modules" / "axe-core" / "axe.min.js"

@@ -51,9 +51,19 @@ def faults(page, axe):
     ]
 
 
+def opened(page, name):
+    page.goto(re.sub(r"#.*", "", page.url) + f"#/{name}")
+    expect(page.locator(".message").nth(3)).to_contain_text("Yes.")
+
+
+def elsewhere(page):
+    last(page).get_by_role("button", name="Elsewhere").click()
+    expect(last(page).locator("tbody tr")).to_have_count(2)
+
+
 STATES = {
     "empty": lambda page, name: page.wait_for_selector(".example"),
-    "chat": lambda page, name: opened(page, name),
+    "chat": opened,
     "settings": lambda page, name: (opened(page, name), page.click("#settings-open")),
     "models": lambda page, name: (opened(page, name), page.click("#model")),
     "elsewhere": lambda page, name: (opened(page, name), elsewhere(page)),
@@ -63,16 +73,6 @@ STATES = {
     "error": lambda page, name: (opened(page, name), send(page, "break"), page.wait_for_selector(".fault p")),
     "writing": lambda page, name: (opened(page, name), send(page, "slow"), page.wait_for_selector(".writing")),
 }
-
-
-def opened(page, name):
-    page.goto(re.sub(r"#.*", "", page.url) + f"#/{name}")
-    expect(page.locator(".message").nth(3)).to_contain_text("Yes.")
-
-
-def elsewhere(page):
-    last(page).get_by_role("button", name="Elsewhere").click()
-    expect(last(page).locator("tbody tr")).to_have_count(2)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark"), (320, "light")])
@@ -85,8 +85,9 @@ def test_axe_finds_nothing_serious_and_nothing_scrolls_sideways(width, scheme, c
         assert page.evaluate("document.documentElement.scrollWidth") <= width, state
         outside = page.evaluate(
             """[...document.querySelectorAll('main *, .settings *, .menu *, dialog *')].filter(one => {
-            if (one.closest('.wide, pre, .hidden, [hidden]') || !one.checkVisibility()) return false;
-            const box = one.getBoundingClientRect(); return box.width > 1 && (box.right > innerWidth + 1 || box.left < -1);
+            if (one.closest('.wide, pre, .hidden, [hidden]') || !one.checkVisibility()) return 0;
+            const box = one.getBoundingClientRect();
+            return box.width > 1 && (box.right > innerWidth + 1 || box.left < -1);
             }).map(one => one.outerHTML.slice(0, 80))"""
         )
         assert (state, outside) == (state, [])

@@ -7,7 +7,7 @@ import pytest
 from test_chat_page import act, expect, last, replied, send, until
 
 BAD = "<img src=x onerror=pwned()><script>pwned()</script>\"'><svg onload=pwned()>"
-COUNTED = "document.querySelectorAll('img, script:not([src]), iframe, object, svg:not(.drawn), [onerror], [onload], [style*=url]').length"
+MADE = "img, script:not([src]), iframe, object, svg:not(.drawn), [onerror], [onload], [style*=url]"
 
 
 @pytest.fixture
@@ -20,7 +20,8 @@ def everywhere(chats):
         ("user", BAD),
         (
             "assistant",
-            f"# {BAD}\n\n- {BAD}\n\n[{BAD}](javascript:pwned())\n\n```{BAD}\n{BAD}\n```\n\n|{BAD}|\n|-|\n|{BAD}|\n\n$${BAD}$$",
+            f"# {BAD}\n\n- {BAD}\n\n[{BAD}](javascript:pwned())\n\n```{BAD}\n{BAD}\n```\n\n"
+            f"|{BAD}|\n|-|\n|{BAD}|\n\n$${BAD}$$",
         ),
     ]
     name = chats.chat(turns, title=BAD, tags=[BAD, "javascript:pwned()"], system=BAD)
@@ -60,7 +61,7 @@ def test_attacks_are_shown_as_text_everywhere(chat, chats, everywhere):
     page.get_by_role("menuitem", name="Delete").click()
     expect(page.locator("#dialog p")).to_contain_text(BAD)
     page.keyboard.press("Escape")
-    assert page.evaluate(COUNTED) == 0
+    assert page.locator(MADE).count() == 0
     assert page.evaluate("typeof pwned") == "undefined"
     assert page.evaluate("[...document.links].filter(one => !/^https?:/.test(one.href)).length") == 0
 
@@ -70,8 +71,10 @@ def test_the_policy_forbids_inline_script_even_where_markup_were_made(browser):
         page = browser.new_page()
         page.goto(address)
         told = page.evaluate(
-            """() => new Promise(done => { document.addEventListener('securitypolicyviolation', event => done(event.effectiveDirective));
-            const made = document.createElement('script'); made.textContent = 'window.pwned = 1'; document.body.append(made); })"""
+            """() => new Promise(done => {
+            document.addEventListener('securitypolicyviolation', event => done(event.effectiveDirective));
+            const made = document.createElement('script'); made.textContent = 'window.pwned = 1';
+            document.body.append(made); })"""
         )
         assert told == "script-src-elem"
         assert page.evaluate("window.pwned") is None
@@ -202,9 +205,9 @@ def test_an_event_stream_of_nonsense_ends_in_words(chat, chats):
 def test_a_full_storage_does_not_stop_the_page(chat, chats):
     page = chat()
     expect(page.locator(".example").first).to_be_visible()
-    page.evaluate(
-        "() => { try { for (let k = 0; ; k++) localStorage.setItem('fill' + k, 'x'.repeat(1e6 >> Math.min(20, k >> 3))); } catch { } }"
-    )
+    page.evaluate("""() => { try {
+        for (let k = 0; ; k++) localStorage.setItem('fill' + k, 'x'.repeat(1e6 >> Math.min(20, k >> 3)));
+    } catch { } }""")
     send(page, "Hello")
     replied(page)
     until(lambda: len(chats.chats) == 1)

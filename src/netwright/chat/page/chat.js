@@ -203,7 +203,7 @@ export function mathml(source, display = false) {
     if (SIGNS.has(name)) return math("mo", { stretchy: "false" }, SIGNS.get(name));
     if (BIG.has(name)) return math("mo", { largeop: "true", movablelimits: display ? "false" : "true" }, BIG.get(name));
     if (INTEGRALS.has(name)) return math("mo", { largeop: "true" }, INTEGRALS.get(name));
-    if (FUNCTIONS.has(name)) return math("mo", { lspace: "0.17em", rspace: /^(?:[(^_}]|\\left)?$/.test(tokens[at] ?? "") ? "0" : "0.17em" }, name);
+    if (FUNCTIONS.has(name)) return math("mo", { lspace: /^[\w}).!]?$/.test(tokens.slice(0, at - 1).findLast(one => one.trim()) ?? "(") ? "0.17em" : "0", rspace: /^(?:[(^_}]|\\left)?$/.test(tokens[at] ?? "") ? "0" : "0.17em" }, name);
     if (LIMITS.has(name)) return math("mo", { movablelimits: display ? "false" : "true", class: "named" }, name);
     if (SPACES.has(name)) return math("mspace", { width: SPACES.get(name) });
     if (SILENT.has(name)) return null;
@@ -822,7 +822,8 @@ const bytes = n => n >= 1e9 ? `${(n / 1e9).toFixed(1)} GB` : n >= 1e6 ? `${Math.
 const count = n => n >= 1e9 ? `${(n / 1e9).toFixed(1)}B` : n >= 1e6 ? `${Math.round(n / 1e6)}M` : n >= 1e4 ? `${Math.round(n / 1e3)}k` : String(n);
 const figure = n => n === null || n === undefined || !Number.isFinite(n) ? "–" : n >= 100 ? String(Math.round(n)) : String(Number(n.toPrecision(3)));
 const seconds = n => n < 1 ? `${Math.round(n * 1000)} ms` : `${figure(n)} s`;
-const ranged = ({ value, low, high }, show = figure) => `${show(value)} [${show(low)}, ${show(high)}]`;
+const ranged = ({ value, low, high }, scale = 1) => [value, low, high].map(one => figure(one * scale)).reduce((all, one, at) => at === 1 ? `${all} [${one}` : `${all}, ${one}]`);
+const rangedSeconds = one => one.value < 1 ? `${ranged(one, 1000)} ms` : `${ranged(one)} s`;
 const many = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
 
 let toasting = 0;
@@ -1466,7 +1467,7 @@ function elsewhere(reply) {
       const { devices } = await call(`predictions?${asked}`);
       box.replaceChildren(devices.length ? el("div", { class: "wide", tabindex: "0", role: "group", "aria-label": "Predicted elsewhere" },
         el("table", {}, el("thead", {}, el("tr", {}, ["Device", "Tokens/s", "First token"].map(name => el("th", { scope: "col" }, name)))),
-          el("tbody", {}, devices.map(one => el("tr", {}, el("th", { scope: "row" }, one.device), el("td", {}, ranged(one.per_second)), el("td", {}, ranged(one.first_token, seconds))))))) : "",
+          el("tbody", {}, devices.map(one => el("tr", {}, el("th", { scope: "row" }, one.device), el("td", {}, ranged(one.per_second)), el("td", {}, rangedSeconds(one.first_token))))))) : "",
       el("p", {}, devices.length ? "Predicted for this model and these lengths; intervals in brackets." : "There are no predictions for this model."));
     } catch (error) {
       box.replaceChildren(el("p", {}, error.message), el("button", { type: "button", class: "small", onclick: () => { box.replaceChildren(el("p", {}, "Predicting …")); load(); } }, "Retry"));
