@@ -25,7 +25,7 @@ FILES = {
     "/chat.css": ("chat.css", "text/css"),
     "/chat.js": ("chat.js", "text/javascript"),
 }
-RUNS = 5
+RUNS, RATE, SECONDS = 5, 100, 20
 BAR_BYTES = 300_000
 REPLY = """Here is **what** was asked for, with `code` and $x_{i+1} = \\frac{a}{b}$.
 
@@ -69,7 +69,9 @@ SPENT = """async ([text, rate, seconds]) => {
     const { Stream } = await import('./chat.js'), stream = new Stream(), pieces = text.match(/\\s*\\S{1,5}/g);
     document.getElementById('messages').append(stream.element);
     let long = 0, at = 0;
-    const watched = new PerformanceObserver(list => { for (const one of list.getEntries()) long = Math.max(long, one.duration); });
+    const watched = new PerformanceObserver(list => {
+        for (const one of list.getEntries()) long = Math.max(long, one.duration);
+    });
     watched.observe({ entryTypes: ['longtask'] });
     const began = performance.now();
     while (performance.now() - began < seconds * 1000) {
@@ -138,6 +140,12 @@ def spread(times: list[float]) -> str:
     return f"{statistics.median(times):.0f} [{min(times):.0f}, {max(times):.0f}]"
 
 
+def busy(metrics: Any) -> float:
+    """Seconds that the page's main thread has worked: scripts, layout, painting."""
+    found = metrics.send("Performance.getMetrics")["metrics"]
+    return float(next(one["value"] for one in found if one["name"] == "TaskDuration"))
+
+
 def main() -> int:
     from playwright.sync_api import sync_playwright
 
@@ -149,9 +157,10 @@ def main() -> int:
     total = sum(len((PAGE / name).read_bytes()) for name, _ in FILES.values())
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
-        print(
-            f"Chromium {browser.version}, {os.cpu_count()} cores, {platform.machine()}; {RUNS} runs: median [least, most]\n"
+        where = (
+            f"Chromium {browser.version}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.machine()}"
         )
+        print(f"{where}; {RUNS} runs: median [least, most]\n")
         print(f"first load: {total:,} bytes in {len(FILES)} files, not compressed; bar {BAR_BYTES:,}\n")
         print("| what | ms |\n|---|---|")
         for what, hash_, ready in (
@@ -170,16 +179,18 @@ def main() -> int:
                 times.append(page.evaluate(PAINTED))
                 context.close()
             print(f"| {what}, until painted | {spread(times)} |")
-        print("\n| streaming | main thread in drawing, % | longest task, ms |\n|---|---|---|")
-        for rate, text, what in (
-            (100, REPLY, "replies"),
-            (100, "```python\n" + "x = f(1)  # one\n" * 500, "one long block of code"),
-        ):
+        print("\n| streaming | drawing, % of the main thread | all tasks, % | longest task, ms |\n|---|---|---|---|")
+        for what, text in (("replies", REPLY), ("one long block of code", "```python\n" + "x = f(1)  # one\n" * 500)):
             page = browser.new_page()
             page.goto(address)
             page.wait_for_selector(".example")
-            share, longest, size = page.evaluate(SPENT, [text, rate, 20])
-            print(f"| {what}, {rate} tokens/s for 20 s, {size:,} characters | {100 * share:.1f} | {longest:.0f} |")
+            metrics = page.context.new_cdp_session(page)
+            metrics.send("Performance.enable")
+            before = busy(metrics)
+            share, longest, size = page.evaluate(SPENT, [text, RATE, SECONDS])
+            tasks = (busy(metrics) - before) / SECONDS
+            told = f"{what}, {RATE} tokens/s for {SECONDS} s, {size:,} characters"
+            print(f"| {told} | {100 * share:.1f} | {100 * tasks:.1f} | {longest:.0f} |")
             page.close()
         browser.close()
     server.shutdown()

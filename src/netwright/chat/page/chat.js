@@ -1269,7 +1269,7 @@ async function removeBranch(message) {
 
 function edit(message) {
   const view = page.views.get(message.id), name = `edit.${message.id}`;
-  const area = el("textarea", { "aria-label": "Edit the message", rows: "3", value: kept(name) ?? message.content, oninput: () => { keep(name, area.value); fit(area); } });
+  const area = el("textarea", { "aria-label": "Edit the message", rows: "1", value: kept(name) ?? message.content, oninput: () => { keep(name, area.value); fit(area); } });
   const close = () => { view.holder.replaceChildren(view.body); view.element.classList.remove("editing"); };
   const cancel = () => { keep(name, null); close(); focusIn(message.id, "Edit"); };
   const send = () => {
@@ -1445,7 +1445,7 @@ function replyFoot(message) {
       figures.left_out ? el("span", { class: "warn", title: "Messages that no longer fit in what the model reads" }, `${many(figures.left_out, "old message")} left out`) : null] : null,
     toggle("Details", () => details(message)), figures ? toggle("Elsewhere", () => elsewhere(reply)) : null);
   return el("div", { class: "reply-foot" },
-    told ? el("p", { class: "told" }, told) : null,
+    told ? el("p", { class: reply.finish === "cancelled" ? "told calm" : "told" }, told) : null,
     (message.filters ?? []).map(one => el("p", { class: "told" }, `A safety filter acted (${one.action}): ${one.reason}`)),
     reply.note ? el("p", { class: "told note" }, `Your note: ${reply.note}`) : null, row, below);
 }
