@@ -691,9 +691,9 @@ export function markdown(text) {
 // ------------------------------------------------------------------------------------------------- Markdown: streams
 
 export const LONGEST_DRAWN = 100_000;
-const SHARE_OF_TIME = 4; // a drawing that took 5 ms is not repeated for 20 ms
+const PAUSE = 40, PAUSE_FOR_WORK = 8; // milliseconds between drawings; one that took 10 ms is not repeated for 80 ms
 
-/** Markdown that grows: only what can still change is drawn again, at most once a frame. */
+/** Markdown that grows: only what can still change is drawn again, some twenty times a second at most. */
 export class Stream {
   constructor() {
     this.element = el("div", { class: "markdown" });
@@ -717,7 +717,7 @@ export class Stream {
     else this._redraw();
     const took = performance.now() - began;
     this.spent += took;
-    this._wait = SHARE_OF_TIME * took;
+    this._wait = Math.max(PAUSE, PAUSE_FOR_WORK * took);
     this.drawn?.();
   }
   _grown() {
