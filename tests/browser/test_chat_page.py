@@ -111,6 +111,7 @@ def test_a_reply_is_stopped_and_what_came_is_kept(how, chat, chats):
     expect(last(page)).to_contain_text("Stopped.")
     expect(last(page).locator(".body")).to_have_text(written.strip())
     assert "word8" in written
+    expect(page.locator("#title")).to_have_text("slow please")
     expect(page.locator("#send")).to_have_attribute("aria-label", "Send")
     assert page.locator("#fault").inner_text() == ""
 
