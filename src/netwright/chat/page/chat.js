@@ -1403,9 +1403,7 @@ async function settle(id, live, failed) {
     if (!found) return;
     if (!here() || page.live.has(id) || page.conversation.messages !== messages) return;
     if (found.messages.at(-1)?.reply?.finish === "streaming") continue;
-    page.conversation = found;
-    draw();
-    return;
+    return show(found);
   }
   watch();
 }
