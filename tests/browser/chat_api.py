@@ -317,12 +317,9 @@ class Api:
 
     async def feedback(self, request: Request) -> Response:
         body = await request.json()
-        for chat in self.chats.values():
-            for node in chat["nodes"].values():
-                if node["reply"] and node["reply"]["id"] == request.path_params["id"]:
-                    node["reply"] |= body
-                    return Response(status_code=204)
-        return fault(404, "no such reply")
+        node = self.chats[request.path_params["id"]]["nodes"][request.path_params["message"]]
+        node["reply"] |= body
+        return Response(status_code=204)
 
     async def export(self, request: Request) -> Response:
         named = f'attachment; filename="chats.{request.query_params["format"]}"'
@@ -331,7 +328,7 @@ class Api:
     async def import_(self, request: Request) -> Response:
         body = await request.body()
         if not body.startswith(b"{"):
-            return fault(400, "This file is in no format that is known: json, jsonl, sharegpt, openai, messages.")
+            return fault(400, "This file is in no format that is known: json, jsonl, sharegpt, chatgpt, messages.")
         self.chat([("user", json.loads(body)["text"])])
         return JSONResponse({"conversations": 1, "messages": 1, "known": 2})
 
@@ -375,7 +372,7 @@ class Api:
             Route("/api/conversations/{id}/fork", self.fork, methods=["POST"]),
             Route("/api/conversations/{id}/replies", self.replies, methods=["POST"]),
             Route("/api/search", self.search),
-            Route("/api/replies/{id}/feedback", self.feedback, methods=["PUT"]),
+            Route("/api/conversations/{id}/messages/{message}/feedback", self.feedback, methods=["PUT"]),
             Route("/api/export", self.export),
             Route("/api/import", self.import_, methods=["POST"]),
             Route("/api/predictions", self.predictions),

@@ -471,7 +471,9 @@ def test_a_filter_says_that_it_acted(chat, chats):
     expect(last(page)).to_contain_text("held this reply back")
 
 
-@pytest.mark.parametrize("form", ["markdown", "json", "jsonl", "html", "sharegpt", "openai", "messages", "feedback"])
+@pytest.mark.parametrize(
+    "form", ["markdown", "json", "jsonl", "html", "sharegpt", "chatgpt", "messages", "good", "preferences"]
+)
 def test_export_gives_a_file(form, chat, chats):
     page = chat(hash_=f"#/{chats.chat(TURNS)}")
     expect(last(page)).to_contain_text("Rayleigh")
@@ -481,7 +483,7 @@ def test_export_gives_a_file(form, chat, chats):
         page.get_by_role("button", name="Export", exact=True).click()
     assert download.value.suggested_filename == f"chats.{form}"
     asked = next(facts for call, facts in chats.asked if call == "GET /api/export")
-    assert asked == {"format": form} | ({} if form == "feedback" else {"conversation": "c1"})
+    assert asked == {"format": form, "conversation": "c1"}
 
 
 def test_import_by_choosing_and_by_dropping(chat, chats, tmp_path):

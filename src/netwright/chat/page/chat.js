@@ -1482,7 +1482,8 @@ function thumb(message, way) {
       fields: [{ name: "note", label: way > 0 ? "What was good? (optional)" : "What was wrong? (optional)", type: "area", value: reply.note, most: 2000 }] });
     if (!given) return;
     const feedback = { thumb: on ? 0 : way, note: given.note };
-    try { await call(`replies/${encodeURIComponent(reply.id)}/feedback`, { method: "PUT", body: feedback }); }
+    const place = `conversations/${encodeURIComponent(page.conversation?.id ?? "")}/messages/${encodeURIComponent(message.id)}`;
+    try { await call(`${place}/feedback`, { method: "PUT", body: feedback }); }
     catch (error) { return complain(error); }
     const changed = { ...message, reply: { ...reply, ...feedback } };
     if (page.conversation) page.conversation.messages = page.conversation.messages.map(one => one === message ? changed : one);
@@ -1660,8 +1661,9 @@ function theme(name) {
 // ---------------------------------------------------------------------------------------------------------- Files
 
 const FORMATS = [["markdown", "Markdown, to read"], ["html", "HTML, to read"], ["json", "JSON, whole tree"], ["jsonl", "JSON lines, whole tree"], ["sharegpt", "ShareGPT"],
-  ["openai", "OpenAI's conversations.json"], ["messages", "Messages, JSON lines"], ["feedback", "Feedback, training data"]];
-const ENDINGS = { markdown: "md", html: "html", jsonl: "jsonl", messages: "jsonl", feedback: "jsonl" };
+  ["chatgpt", "ChatGPT's conversations.json"], ["messages", "Messages, JSON lines"], ["good", "Good replies, training data"],
+  ["preferences", "Good beside bad replies, training data"]];
+const ENDINGS = { markdown: "md", html: "html", jsonl: "jsonl", messages: "jsonl", good: "jsonl", preferences: "jsonl" };
 
 async function exportChats(id = null) {
   const given = await ask({ title: "Export", action: "Export", fields: [
@@ -1670,7 +1672,7 @@ async function exportChats(id = null) {
   if (!given) return;
   try {
     const asked = new URLSearchParams({ format: given.format });
-    if (given.which === "one" && given.format !== "feedback") asked.set("conversation", id);
+    if (given.which === "one") asked.set("conversation", id);
     const response = await call(`export?${asked}`, { whole: true }), address = URL.createObjectURL(await response.blob());
     const named = /filename="?([\w.-]+)"?/.exec(response.headers.get("Content-Disposition") ?? "")?.[1];
     el("a", { href: address, download: named ?? `chats.${ENDINGS[given.format] ?? "json"}` }).click();

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import datetime
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from pathlib import Path as Folder
 from typing import Annotated, Any, Literal
@@ -33,7 +33,7 @@ from netwright.chat.server.flow import EndedError, Flow
 from netwright.chat.server.gate import HOLDER, NOTE
 from netwright.chat.server.monitor import Monitor
 from netwright.chat.server.refusal import RefusedError, json_response, refusal_of
-from netwright.core.error import UserError
+from netwright.core.error import UserError, did_you_mean
 from netwright.core.recipe import plain
 from netwright.data.text import Message
 
@@ -41,8 +41,12 @@ Json = dict[str, Any]
 Id = Annotated[str, Path(max_length=128)]
 MOST = 200
 """Conversations, or messages found, in one answer."""
-BEHIND = ("ignore_end", "logprobs", "beams")
-"""Settings of sampling that the page does not show."""
+SETTINGS = {
+    "temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "min_p": "min_p", "max_tokens": "max_tokens",
+    "repetition_penalty": "penalty", "frequency_penalty": "frequency", "presence_penalty": "presence", "seed": "seed",
+    "stop": "stop",
+}  # fmt: skip
+"""What the page calls a setting of `sampling.Sampling`: as OpenAI and transformers do."""
 OWN: Json = {"include_in_schema": False}
 """Routes of the page are its own: they change with it."""
 
@@ -220,8 +224,7 @@ def _all(made: FastAPI, history: History, desk: Desk) -> None:
             {"title": name, **volume.about(), "id": name, "loaded": name in shelf.loaded, "state": shelf.state(name)}
             for name, volume in shelf.volumes.items()
         ]
-        settings = {name: value for name, value in plain(_defaults(desk)).items() if name not in BEHIND}
-        settings["seed"] = None  # a new one for each reply
+        settings = _named(plain(_defaults(desk))) | {"seed": None}  # a new one for each reply
         presets = [{"name": one.name, "system": one.system, "sampling": one.sampling} for one in PRESETS]
         with refused():
             tags = list(history.tags())
@@ -292,7 +295,7 @@ PRESETS = (
     Preset("Brief", "Answer in one or two sentences.", {"temperature": 0.3}),
     Preset("Teacher", "Explain step by step, with an example, to someone who is new to it.", {"temperature": 0.5}),
     Preset("Programmer", "Answer with working code first, then say in one sentence how it works.",
-           {"temperature": 0.2, "penalty": 1.0}),
+           {"temperature": 0.2, "repetition_penalty": 1.0}),
     Preset("Writer", "Write vividly, in short paragraphs.", {"temperature": 0.9, "top_p": 0.95}),
 )  # fmt: skip
 
@@ -409,10 +412,11 @@ def _defaults(desk: Desk) -> Sampling:
 
 def _sampling(given: Json, desk: Desk) -> Sampling:
     defaults = plain(_defaults(desk))
-    said = {sound(name): value for name, value in given.items() if value is not None}
+    for name in given:
+        if name not in SETTINGS:
+            raise UserError(f"sampling.{sound(name)}", given[name], did_you_mean(name, SETTINGS), "leave it out")
+    said = {SETTINGS[name]: value for name, value in given.items() if value is not None}
     told: Sampling = sampling.from_words({**defaults, "seed": secrets.randbelow(2**31), **said})
-    if told.beams > 1 or told.logprobs:
-        raise UserError("sampling", "beams or logprobs", "neither, on the page", "leave them out")
     return replace(told, max_tokens=min(told.max_tokens, desk.config.max_tokens))
 
 
@@ -469,8 +473,12 @@ def _node(node: Node, siblings: list[str]) -> Json:
 def _about(one: About) -> Json:
     return {
         "model": one.model, "artifact": one.artifact, "precision": one.precision, "engine": one.engine,
-        "threads": one.threads, "sampling": dict(one.sampling), "seed": one.seed, "system": one.system,
+        "threads": one.threads, "sampling": _named(one.sampling), "seed": one.seed, "system": one.system,
     }  # fmt: skip
+
+
+def _named(told: Mapping[str, Any]) -> Json:
+    return {name: told[own] for name, own in SETTINGS.items() if own in told}
 
 
 def _time(seconds: float) -> str:
