@@ -19,7 +19,7 @@ from netwright.predict.question import Question
 
 DEVICES = (
     "GeForce RTX 3060 12GB", "GeForce RTX 4090", "GeForce RTX 5090", "L4", "L40S", "A100 SXM4 80GB", "H100 SXM5 80GB",
-    "Radeon RX 7900 XTX", "Instinct MI300X", "M3 Max 40-core", "M4 Max 40-core", "Arc A770 16GB",
+    "Radeon RX 7900 XTX", "Instinct MI300X", "M1 Max", "M2 Ultra", "Arc A770 16GB",
 )  # fmt: skip
 """What people have at home, in a workstation, or rent."""
 STORED = {"int8-weights": "int8", "int4-weights": "int4", "int8": "int8", "int4": "int4", "fp16": "fp16"}
