@@ -105,10 +105,15 @@ def asked(at: int, args: argparse.Namespace, **more: Any) -> dict[str, Any]:
     return {"prompt": prompt, "seed": at, "temperature": 0.8, "top_p": 0.95, "max_tokens": args.reply, **more}
 
 
+def length(at: int, args: argparse.Namespace) -> int:
+    """Tokens that client `at` of a crowd wants: half to one and a half times --reply, or all would end together."""
+    return args.reply // 2 + at * 7 % args.reply
+
+
 def alone(batch: Batch, at: int, args: argparse.Namespace) -> str:
     """What the engine says to it when nobody else asks."""
     told = asked(at, args)
-    sampling = Sampling(temperature=0.8, top_p=0.95, seed=at, max_tokens=args.reply)
+    sampling = Sampling(temperature=0.8, top_p=0.95, seed=at, max_tokens=length(at, args))
     return "".join(piece.text for piece in batch.submit(prompts.plain(batch.tokenizer, told["prompt"]), sampling))
 
 
@@ -125,7 +130,7 @@ def crowd(args: argparse.Namespace) -> None:
         kept = wave  # all come at once, the first time
         while time.perf_counter() < until:
             try:
-                first, _, text, _ = await ask(port, asked(at, args))
+                first, _, text, _ = await ask(port, asked(at, args, max_tokens=length(at, args)))
             except (RuntimeError, OSError):
                 lost += 1
                 continue
