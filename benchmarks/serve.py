@@ -155,10 +155,8 @@ def crowd(args: argparse.Namespace) -> None:
     replies = len(firsts) + len(wave)
     print(f"{args.clients} clients, {args.seconds:g} s: {replies} replies, {lost} lost, {wrong} mixed up")
     late = float(np.quantile(firsts, 0.99))
-    print(
     print(f"first token: median {median:.3f} s, 99 % within {late:.3f} s")
     print(f"slowest {slowest:.3f} s, {slowest / median:.2f} times the median")
-    )
     print(f"of the first {len(wave)}, who came at once: median {np.median(wave):.3f} s, slowest {max(wave):.3f} s")
     grown = half[-1] - half[0]
     print(f"memory: {memory[0]:.0f} MB, {half[0]:.0f} MB half-way, {memory[-1]:.0f} MB at the end ({grown:+.1f} MB)")
