@@ -20,6 +20,7 @@ from typing import Any
 from starlette.responses import Response
 
 from netwright.chat.engine import readable
+from netwright.chat.json_object import vocabulary
 from netwright.chat.sampling import Sampling
 from netwright.chat.server import wire
 from netwright.chat.server.flow import EndedError, Flow, LeftError, Part, Post
@@ -177,6 +178,8 @@ async def begun(asked: Asked, desk: Desk, note: Note, holder: Holder) -> AsyncIt
         loop = asyncio.get_running_loop()
         try:
             listed = await loop.run_in_executor(desk.readers, asked.read, lent, desk.config.long, asked.told)
+            if asked.told.json:  # made once, and here, as it takes longer than many steps of the batch
+                await loop.run_in_executor(desk.readers, vocabulary, lent.batch.tokenizer)
         except UserError as fault:
             raise refusal_of(fault, "messages" if fault.setting in ("message", "role", "template") else None) from None
         flow = Flow(desk.post)
