@@ -1,10 +1,10 @@
 """The API that the chat's page talks to, in memory: a tree of messages, scripted replies, faults on demand.
 
-    with serving(Api()) as (api, address): ...
+    with serving(Api()) as address: ...
 
 What is asked for decides the reply: "slow" streams until it is stopped, "break" ends in an error, "cut" ends without an
-end, "held" is blocked by a filter; `api.script` overrides it. `api.fail["GET /api/state"] = 503` fails each such call, `api.wait` makes one
-slow.
+end, "held" is blocked by a filter; `api.script` overrides it. `api.fail["GET /api/state"] = 503` fails each such call,
+`api.wait` makes one slow.
 """
 
 import asyncio
