@@ -1,9 +1,10 @@
 """The API that the chat's page talks to, in memory: a tree of messages, scripted replies, faults on demand.
 
-    with serving(Api()) as (api, address): ...
+    with serving(Api()) as address: ...
 
 What is asked for decides the reply: "slow" streams until it is stopped, "break" ends in an error, "cut" ends without an
-end, "held" is blocked by a filter; `api.script` overrides it. `api.fail["GET /api/state"] = 503` fails each such call.
+end, "held" is blocked by a filter; `api.script` overrides it. `api.fail["GET /api/state"] = 503` fails each such call,
+`api.wait` makes one slow.
 """
 
 import asyncio
@@ -89,6 +90,7 @@ class Api:
     def __init__(self, key: str | None = None) -> None:
         self.key = key
         self.fail: dict[str, int] = {}
+        self.wait: dict[str, float] = {}
         self.asked: list[tuple[str, Any]] = []
         self.script: dict[str, list[str]] = {}
         self.chats: dict[str, dict[str, Any]] = {}
@@ -353,6 +355,7 @@ class Api:
         path = request.url.path
         if path.startswith("/api/"):
             self.asked.append((f"{request.method} {path}", dict(request.query_params)))
+            await asyncio.sleep(self.wait.get(f"{request.method} {path}", 0))
             for prefix, status in self.fail.items():
                 if f"{request.method} {path}".startswith(prefix):
                     return fault(status, "The server is busy.")

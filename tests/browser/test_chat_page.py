@@ -170,6 +170,8 @@ def test_an_edit_becomes_a_branch_and_its_draft_is_kept(chat, chats):
     expect(page.locator(".message").first.locator(".branches")).to_contain_text("2/2")
     act(page, "Branch before", page.locator(".message").first)
     expect(page.locator(".message")).to_have_count(4)
+    act(page, "Edit", page.locator(".message").first)
+    assert page.input_value(".editing textarea") == "Why is the sky blue?"  # what was sent is no draft any more
 
 
 def test_arrow_up_edits_the_last_question(chat, chats):
@@ -274,6 +276,24 @@ def test_drafts_are_kept_for_each_chat(chat, chats):
     for name, text in ((one, "for one"), (two, "for two")):
         page.goto(f"{chat.address}#/{name}")
         expect(page.locator("#typed")).to_have_value(text)
+
+
+def test_a_slow_answer_does_not_undo_a_later_choice(chat, chats):
+    one, two = chats.chat(TURNS, title="One"), chats.chat(TURNS, title="Two")
+    chats.wait[f"GET /api/conversations/{one}"] = 0.5
+    chats.wait["GET /api/search"] = 0.5
+    page = chat()
+    page.locator("#list a", has_text="One").click()
+    page.locator("#list a", has_text="Two").click()
+    expect(page.locator("#title")).to_have_text("Two")
+    page.fill("#search", "blue")
+    until(lambda: any(call == "GET /api/search" for call, _ in chats.asked))
+    page.fill("#search", "")
+    page.wait_for_timeout(800)
+    assert page.locator("#title").inner_text() == "Two"
+    assert page.url.endswith(two)
+    assert page.locator("#list .row-title").all_inner_texts() == ["Two", "One"]
+    assert page.locator("#list mark").count() == 0
 
 
 @pytest.mark.parametrize("call", ["POST /api/conversations", "POST /api/conversations/c1/replies"])

@@ -1722,7 +1722,7 @@ function drawVeil() {
   $("side").inert = narrow() ? !$("side").classList.contains("open") : over;
 }
 
-/** On narrow windows the list is a drawer; else it can be folded away. */
+/** On narrow windows the list is a drawer. */
 function drawer(open) {
   const was = $("side").classList.contains("open");
   $("side").classList.toggle("open", open);
