@@ -41,7 +41,7 @@ class Config:
     """The [task] section of the task of requests."""
 
     name: Literal["safety"] = "safety"
-    buckets: Annotated[int, Range(64, 1 << 22)] = 1 << 14
+    buckets: Annotated[int, Range(64, 1 << 22)] = 1 << 15
     """Distinct ids that words, pairs and parts are hashed to."""
     pairs: bool = True
     """Whether pairs of neighbouring words count."""
@@ -51,7 +51,7 @@ class Config:
     """Ids of one text, at most."""
     frames: Annotated[int, Range(1, 16)] = 4
     """Frames that each action of ours comes in."""
-    dropout: Annotated[float, Range(0, 0.9)] = 0.2
+    dropout: Annotated[float, Range(0, 0.9)] = 0.4
     """Share of ids that training leaves out."""
     seed: int = 0
     """Chooses the frames."""

@@ -105,8 +105,8 @@ class Words:
         self.size = 0
         for kind, entry in entries:
             said = _split(entry)
-            if not said or sum(map(len, said)) + len(said) > ENTRY or not all(word.strip("*") for word in said):
-                raise UserError("safety.words", entry, f"words of at most {ENTRY} characters together", "mend the list")
+            if not said or sum(map(len, said)) + len(said) > ENTRY or any(word.strip("*").count("*") or word == "*" for word in said):
+                raise UserError("safety.words", entry, f"words of at most {ENTRY} characters together, stars at their ends", "mend it")
             if tuple(said) in self.allowed:
                 continue
             node = self.root
