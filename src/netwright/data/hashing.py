@@ -50,7 +50,7 @@ class Hashed:
     def ids(self, text: str) -> list[int]:
         """Ids of one text: its words first, then pairs, then parts, as many as there is room for."""
         said = _WORD.findall(fold(text[: 16 * self.max_tokens]).text)
-        ids = []
+        ids: list[int] = []
         for one in self._tokens(said):
             if len(ids) == self.max_tokens:
                 break
@@ -67,7 +67,7 @@ class Hashed:
                 yield from (f"_{edged[at : at + self.parts]}" for at in range(max(0, len(edged) - self.parts + 1)))
 
     def pad(self, texts: Sequence[Sequence[int]]) -> dict[str, Tensor]:
-        """Ids of texts as one batch, padded to the longest, rounded up to a multiple of 32; an empty text is one pad."""
+        """Ids of texts as one batch, padded to the longest, rounded up to 32s; an empty text is padding."""
         longest = max((len(text) for text in texts), default=1)
         ids_BT = np.full((len(texts), min(self.max_tokens, -(-max(1, longest) // STEP) * STEP)), PAD, np.int64)
         for row, text in zip(ids_BT, texts, strict=True):

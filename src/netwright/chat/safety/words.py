@@ -76,7 +76,13 @@ class _Node:
         bare = word.strip("*")
         begins, ends = word.startswith("*"), word.endswith("*")
         table, of = (
-            (self.within, 2) if begins and ends else (self.ends, 1) if begins else (self.starts, 0) if ends else (None, 0)
+            (self.within, 2)
+            if begins and ends
+            else (self.ends, 1)
+            if begins
+            else (self.starts, 0)
+            if ends
+            else (None, 0)
         )
         if table is None:
             return self.next.setdefault(bare, _Node())
@@ -105,8 +111,17 @@ class Words:
         self.size = 0
         for kind, entry in entries:
             said = _split(entry)
-            if not said or sum(map(len, said)) + len(said) > ENTRY or any(word.strip("*").count("*") or word == "*" for word in said):
-                raise UserError("safety.words", entry, f"words of at most {ENTRY} characters together, stars at their ends", "mend it")
+            if (
+                not said
+                or sum(map(len, said)) + len(said) > ENTRY
+                or any(word.strip("*").count("*") or word == "*" for word in said)
+            ):
+                raise UserError(
+                    "safety.words",
+                    entry,
+                    f"words of at most {ENTRY} characters together, stars at their ends",
+                    "mend it",
+                )
             if tuple(said) in self.allowed:
                 continue
             node = self.root
