@@ -125,7 +125,7 @@ def _list(opened: rules.Rules) -> Answer:
                 "where": rule.where if rule else "",
                 "threshold": rule.threshold if rule else None,
                 "entries": size,
-            }  # fmt: skip
+            }
         )
     table = _table("filter", "action", "where", "threshold", "entries")
     for row in rows:
