@@ -44,7 +44,7 @@ def test_frames_go_with_both_labels(shipped):
 def test_both_labels_are_in_every_split(shipped):
     counts = Counter((one.split, one.unsafe) for one in shipped)
     assert min(counts.values()) > 50
-    assert all(one.text == one.text.strip() for one in shipped)
+    assert all(len(one.text.strip()) > 3 for one in shipped)
 
 
 def test_another_seed_takes_other_frames_and_the_digest_says_so():

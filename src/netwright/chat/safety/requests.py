@@ -31,11 +31,16 @@ from netwright.core.recipe import Range
 from netwright.data.hashing import Hashed
 
 WINDOW = 400
-"""Characters that are judged together: an unsafe sentence in a long text is not outvoted."""
+"""Characters that are judged together."""
+ALONE = 0.95
+"""From this score on a sentence counts by itself, so that an unsafe one is not outvoted by those around it. With 0.7
+each of 1,000 film reviews would have had one in 8.8 % of them, not in 1.2 %."""
 SENTENCE = 256
 """Characters of a reply that are held back until its sentence ends, at most."""
-WORDS = 2
-"""Texts of fewer words are nothing to judge."""
+WORDS, OF_SENTENCE = 2, 4
+"""Texts, and sentences by themselves, of fewer words are nothing to judge."""
+AT_ONCE = 64
+"""Parts that are judged in one go."""
 UNSAFE = "unsafe request"
 _END = re.compile(r"[.!?]+(?=\s)|\n")
 
@@ -70,18 +75,27 @@ class Requests:
 
     def check(self, text: str) -> list[Finding]:
         """Windows of the text that are judged unsafe."""
-        return [one for span in windows(text) for one in self.judged(text, *span)]
+        spans = [span for span in windows(text) if len(text[slice(*span)].split()) >= WORDS]
+        alone = [span for span in sentences(text) if len(text[slice(*span)].split()) >= OF_SENTENCE]
+        alone = [span for span in alone if span not in spans]
+        found = self.judged(text, spans, 0.5)
+        more = (one for one in self.judged(text, alone, ALONE) if not any(w.start <= one.start < w.end for w in found))
+        return sorted([*found, *more], key=lambda one: one.start)
 
     def scan(self) -> _Scan:
         """A look at a text that grows, sentence by sentence."""
         return _Scan(self)
 
-    def judged(self, text: str, start: int, end: int, offset: int = 0) -> Iterator[Finding]:
-        """The finding of text[start:end], if it is one; `offset` is where the text begins."""
-        if len(text[start:end].split()) >= WORDS:
-            score = float(self.scores([text[start:end]])[0])
-            if score >= 0.5:
-                yield Finding(UNSAFE, offset + start, offset + end, score, "the classifier's probability")
+    def judged(self, text: str, spans: Sequence[tuple[int, int]], least: float, offset: int = 0) -> list[Finding]:
+        """Findings of these parts of a text, from a score on; `offset` is where the text begins."""
+        out = []
+        for at in range(0, len(spans), AT_ONCE):
+            some = spans[at : at + AT_ONCE]
+            for (start, end), score in zip(some, self.scores([text[a:b] for a, b in some]).tolist(), strict=True):
+                if score >= least:
+                    why = "the classifier's probability"
+                    out.append(Finding(UNSAFE, offset + start, offset + end, score, why))
+        return out
 
 
 def open(config: Config, folder: Path = Path()) -> Requests:
@@ -97,6 +111,15 @@ def open(config: Config, folder: Path = Path()) -> Requests:
             next = "netwright train recipes/safety.toml"
             raise UserError("safety.requests.artifact", config.artifact, 'a classifier of the task "safety"', next)
         return Requests(Hashed.read(found.processor), export.open(found, 1))
+
+
+def sentences(text: str) -> Iterator[tuple[int, int]]:
+    """Sentences and lines, each to its last mark, and what is left behind them."""
+    start = 0
+    for end in [*(match.end() for match in _END.finditer(text)), len(text)]:
+        for at in range(start, end, WINDOW):
+            yield at, min(at + WINDOW, end)
+        start = end
 
 
 def windows(text: str) -> Iterator[tuple[int, int]]:
@@ -128,7 +151,8 @@ class _Scan:
             if not match and len(self._held) - at <= SENTENCE and not end:
                 break
             stop = match.end() if match else min(at + SENTENCE, len(self._held))
-            found += self._filter.judged(self._held, at, stop, self.settled)
+            if len(self._held[at:stop].split()) >= OF_SENTENCE:
+                found += self._filter.judged(self._held, [(at, stop)], 0.5, self.settled)
             at = stop
         self._held = self._held[at:]
         self.settled += at
