@@ -42,7 +42,7 @@ WORDS, OF_SENTENCE = 2, 4
 AT_ONCE = 64
 """Parts that are judged in one go."""
 UNSAFE = "unsafe request"
-_END = re.compile(r"[.!?]+(?=\s)|\n")
+_END = re.compile(r"[.!?](?=\s)|\n")
 
 
 @dataclass(frozen=True, kw_only=True)
