@@ -183,7 +183,9 @@ def about_requests(texts: dict[str, list[str]]) -> dict[str, object]:
                   f"{share(int(rows.sum()) - hit if unsafe else hit, int(rows.sum()))}")  # fmt: skip
         out[name] = {"right": (right, len(held)), "area": area}
     same = stats.paired(((alone_N >= 0.5) == unsafe_N).astype(float), ((other_N >= 0.5) == unsafe_N).astype(float))
-    print(f"\nright, classifier less baseline: {100 * same.value:.2f} points [{100 * same.low:.2f}, {100 * same.high:.2f}]")
+    print(
+        f"\nright, classifier less baseline: {100 * same.value:.2f} points [{100 * same.low:.2f}, {100 * same.high:.2f}]"
+    )
     return {**out, "difference": (same.value, same.low, same.high), **_hits(filter, texts, requests.Config().threshold)}
 
 
@@ -203,7 +205,9 @@ def tuned() -> tuple[Callable[[Sequence[str]], np.ndarray], str]:
                     seen = [TfidfVectorizer(ngram_range=(1, pairs), sublinear_tf=True)]
                     if parts:
                         seen.append(TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True))
-                    model = make_pipeline(make_union(*seen), LogisticRegression(C=c, class_weight=weight, max_iter=3000))
+                    model = make_pipeline(
+                        make_union(*seen), LogisticRegression(C=c, class_weight=weight, max_iter=3000)
+                    )
                     model.fit([one.text for one in rows["train"]], unsafe["train"])
                     p = model.predict_proba([one.text for one in rows["validation"]])[:, 1]
                     loss = float(-np.log(np.where(unsafe["validation"], p, 1 - p)).mean())

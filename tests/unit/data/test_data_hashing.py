@@ -40,6 +40,13 @@ def test_words_come_before_parts_where_room_is_short():
 
 def test_a_manifest_gives_it_back_or_is_refused():
     assert Hashed.read(ENCODER.description()) == ENCODER
-    for wrong in ({"kind": "words"}, {"buckets": 1}, {"buckets": True}, {"parts": -1}, {"max_tokens": 10**9}, {"pairs": 1}):
+    for wrong in (
+        {"kind": "words"},
+        {"buckets": 1},
+        {"buckets": True},
+        {"parts": -1},
+        {"max_tokens": 10**9},
+        {"pairs": 1},
+    ):
         with pytest.raises(UserError, match="hashed encoder"):
             Hashed.read({**ENCODER.description(), **wrong})

@@ -304,7 +304,9 @@ class _Scan:
         self._word, self._places, self._gap = [], [], ""
         if len(word) == 1 and not _lone(word):
             if self._apart and gap != self._between and len(self._apart) > 1:
+                last = self._apart[-1]
                 self._joined(found)
+                self._apart = [last]  # "a f.u.c.k": the first letter stands otherwise than the rest
             self._apart.append((word, places[0]))
             self._between = gap
         else:

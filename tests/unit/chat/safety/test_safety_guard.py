@@ -67,8 +67,8 @@ FILTERS = {
 }  # fmt: skip
 PARTS = st.sampled_from(
     ["darn", "d.a.r.n ", " ", "secret", " plan", " b", "zonk", "quit", "stop", " here", ".", "ABC", "4111 1111 1111 1111",
-     "ann@shop.org", "sk-proj-" + "a1B2" * 90, "x" * 80, "\u200b", "ordinary words ", "\n", "Ｄarn", "-----BEGIN PRIVATE KEY-----\n",
-     "A1b2C3d4" * 8 + "\n", "-----END PRIVATE KEY-----", "q u i t"]
+     "ann@shop.org", "sk" + "-proj-" + "a1B2" * 90, "x" * 80, "\u200b", "ordinary words ", "\n", "Ｄarn", "-----BEGIN" + " PRIVATE KEY-----\n",
+     "A1b2C3d4" * 8 + "\n", "-----END" + " PRIVATE KEY-----", "q u i t"]
 )  # fmt: skip
 
 

@@ -82,7 +82,9 @@ def test_every_filter_keeps_the_contract():
             found = [one for letter in text for one in scan.push(letter)] + scan.push("", end=True)
             assert scan.settled == len(text)
             again = filter.scan()
-            assert sorted(map(str, again.push(text, end=True))) == sorted(map(str, found)) or any(o.goes_on for o in found)
+            assert sorted(map(str, again.push(text, end=True))) == sorted(map(str, found)) or any(
+                o.goes_on for o in found
+            )
 
 
 def test_sides_and_off():

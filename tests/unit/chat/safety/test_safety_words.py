@@ -22,7 +22,7 @@ def kinds(filter, text):
 @pytest.mark.parametrize(
     "text",
     ["darn", "DARN", "Darn!", "(darn)", "**darn**", "_darn_", "d\u00e4rn", "ｄａｒｎ", "d\u200ba\u00adrn", "dаrn", "d4rn",
-     "d@rn", "daaaarn", "darrrrrn", "d.a.r.n", "d a r n", "d-a-r-n", "a d a r n", "dа\u0336r\u0336n", "𝐝𝐚𝐫𝐧", "ⓓⓐⓡⓝ",
+     "d@rn", "daaaarn", "darrrrrn", "d.a.r.n", "d a r n", "d-a-r-n", "a d a r n", "you are a d.a.r.n", "a d-a-r-n b", "dа\u0336r\u0336n", "𝐝𝐚𝐫𝐧", "ⓓⓐⓡⓝ",
      "`darn`", "```\ndarn\n```", "x = 'darn'", "no-darn-way", "darn\u200b\u200b\u200b", "d\u0430r\u0578".replace("\u0578", "n")],
 )  # fmt: skip
 def test_a_word_is_found_however_it_is_spelt(text):
@@ -31,7 +31,22 @@ def test_a_word_is_found_however_it_is_spelt(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["darned", "undarn", "darner", "da rn", "dar", "d a r", "dern", "d. a. r. n", "barn door", "44rn", "", " ", "\u200b"]
+    "text",
+    [
+        "darned",
+        "undarn",
+        "darner",
+        "da rn",
+        "dar",
+        "d a r",
+        "dern",
+        "d. a. r. n",
+        "barn door",
+        "44rn",
+        "",
+        " ",
+        "\u200b",
+    ],
 )
 def test_another_word_is_not(text):
     assert kinds(MINE, text) == []
@@ -57,7 +72,9 @@ def test_the_lists_that_ship_find_what_they_are_for(text):
 
 
 def test_stars_phrases_and_scripts_without_spaces():
-    assert kinds(MINE, "heckler whatdoodle azonked heck") == [("mild", one) for one in ("heckler", "whatdoodle", "azonked", "heck")]
+    assert kinds(MINE, "heckler whatdoodle azonked heck") == [
+        ("mild", one) for one in ("heckler", "whatdoodle", "azonked", "heck")
+    ]
     assert kinds(MINE, "the secret plan B!") == [("said", "secret plan B"), ("said", "secret")]
     assert kinds(MINE, "secret: plan... b") == [("said", "secret")]  # too far apart for a phrase
     assert kinds(MINE, "这是秘密计划") == [("han", "秘密")]
@@ -141,7 +158,11 @@ def test_lists_of_an_owner(tmp_path):
     (tmp_path / "mine.txt").write_text("# a note\nWaldo\n\nred herring\n")
     (tmp_path / "more.toml").write_text('[fish]\nwords = ["cod"]\n')
     filter = words.open(words.Config(lists=("mine.txt", "more.toml"), words=("trout",), allow=("waldo",)), tmp_path)
-    assert kinds(filter, "Waldo eats cod, trout and a Red Herring") == [("fish", "cod"), ("word", "trout"), ("mine", "Red Herring")]
+    assert kinds(filter, "Waldo eats cod, trout and a Red Herring") == [
+        ("fish", "cod"),
+        ("word", "trout"),
+        ("mine", "Red Herring"),
+    ]
 
 
 @pytest.mark.parametrize(
