@@ -183,9 +183,8 @@ def about_requests(texts: dict[str, list[str]]) -> dict[str, object]:
                   f"{share(int(rows.sum()) - hit if unsafe else hit, int(rows.sum()))}")  # fmt: skip
         out[name] = {"right": (right, len(held)), "area": area}
     same = stats.paired(((alone_N >= 0.5) == unsafe_N).astype(float), ((other_N >= 0.5) == unsafe_N).astype(float))
-    print(
-        f"\nright, classifier less baseline: {100 * same.value:.2f} points [{100 * same.low:.2f}, {100 * same.high:.2f}]"
-    )
+    value, low, high = (100 * x for x in (same.value, same.low, same.high))
+    print(f"\nright, classifier less baseline: {value:.2f} points [{low:.2f}, {high:.2f}]")
     return {**out, "difference": (same.value, same.low, same.high), **_hits(filter, texts, requests.Config().threshold)}
 
 
@@ -237,8 +236,8 @@ def costs(texts: dict[str, list[str]]) -> dict[str, object]:
             taken[name].append((time.process_time() - begin) / tokens)
     for name, seconds in taken.items():
         low, middle, high = (1e6 * x for x in (min(seconds), float(np.median(seconds)), max(seconds)))
-        print(f"  {name:24}{middle:7.1f} us a token [{low:.1f}, {high:.1f}]  {middle * PER_SECOND / 1e4:.3f} % of a reply "
-              f"at {PER_SECOND} tokens a second")  # fmt: skip
+        part = f"{middle * PER_SECOND / 1e4:.3f} % of a reply at {PER_SECOND} tokens a second"
+        print(f"  {name:24}{middle:7.1f} us a token [{low:.1f}, {high:.1f}]  {part}")
     guard = Guard(Rules(opened.rules))
     begin = time.process_time()
     for text in texts["GSM8K questions"][:200]:

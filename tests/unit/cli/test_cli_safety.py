@@ -57,9 +57,15 @@ def test_markup_of_a_text_is_shown_as_it_is(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["chekc", "x"], "check"), (["check"], "TEXT"), (["check", "a", "b"], "quote"), (["list", "x"], "TEXT"),
-     (["check", "x", "--config", "nothing.toml"], "no such file"), (["check", "x", "--replies"], "--reply")],
-)  # fmt: skip
+    [
+        (["chekc", "x"], "check"),
+        (["check"], "TEXT"),
+        (["check", "a", "b"], "quote"),
+        (["list", "x"], "TEXT"),
+        (["check", "x", "--config", "nothing.toml"], "no such file"),
+        (["check", "x", "--replies"], "--reply"),
+    ],
+)
 def test_what_it_does_not_take_is_refused(words, said, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["safety", *words]) == 2

@@ -7,6 +7,8 @@ import pytest
 from netwright.core.error import UserError
 from netwright.data import requests
 
+OTHERS = ("AdvBench", "BFCL", "HarmBench", "GSM8K", "Shakespeare", "chatterbot-corpus")
+
 
 @pytest.fixture(scope="module")
 def shipped():
@@ -16,8 +18,7 @@ def shipped():
 def test_no_family_and_no_text_stands_in_two_splits(shipped):
     texts = [one.text for one in shipped]
     assert len(set(texts)) == len(texts)
-    ours = {(one.source, one.split) for one in shipped if one.source.islower() and " -" not in one.source}
-    families = Counter(source for source, _ in ours if source not in ("chatterbot-corpus",))
+    families = Counter(source for source, _ in {(one.source, one.split) for one in shipped if one.source not in OTHERS})
     assert set(families.values()) == {1}
     assert {one.split for one in shipped if one.source == "HarmBench"} == {"test"}
     assert {one.split for one in shipped if one.source == "AdvBench"} == {"train", "validation"}
@@ -34,10 +35,13 @@ def test_no_unsafe_test_request_is_nearly_a_training_one(shipped):
 def test_frames_go_with_both_labels(shipped):
     for split in ("train", "test"):
         begun = {
-            label: Counter(" ".join(one.text.split()[:2]) for one in shipped if one.split == split and one.unsafe == label
-                           and one.source not in ("AdvBench", "BFCL", "HarmBench", "GSM8K", "Shakespeare", "chatterbot-corpus"))
+            label: Counter(
+                " ".join(one.text.split()[:2])
+                for one in shipped
+                if one.split == split and one.unsafe == label and one.source not in OTHERS
+            )
             for label in (True, False)
-        }  # fmt: skip
+        }
         assert set(begun[True]) == set(begun[False])
 
 

@@ -54,7 +54,8 @@ class Config:
     threshold: Annotated[float, Range(0, 1)] = 0.5
     """The least score; 1: words only as they stand in the list."""
     lists: tuple[str, ...] = ("english",)
-    """Lists that ship (english; injection: sentences that lift instructions), or files: .txt with an entry a line, .toml with [kind] words = [...]."""
+    """Lists that ship (english; injection: sentences that lift instructions), or files: .txt with an entry a line,
+    .toml with [kind] words = [...]."""
     words: tuple[str, ...] = ()
     """More entries."""
     allow: tuple[str, ...] = ()

@@ -1,5 +1,6 @@
-"""Replies filtered as they grow: what is hidden is never shown, wherever pieces are cut; a blocked reply ends at once."""
+"""Replies filtered as they grow: nothing hidden is ever shown, wherever pieces are cut; a block ends a reply at once."""
 
+import itertools
 import json
 import re
 import threading
@@ -61,15 +62,46 @@ MINE = words.Words([("mild", "darn"), ("mild", "*zonk*"), ("said", "secret plan 
 BAD = words.Words([("bad", "stop here"), ("bad", "quit")])
 FILTERS = {
     "mask": (Rule(MINE, "mask", "both", 0.5), Rule(personal.Personal(), "mask", "both", 0.75)),
-    "late": (Rule(MINE, "mask", "both", 0.95), Rule(Sentences(), "mask", "reply", 0.5), Rule(personal.Personal(), "log", "reply", 0)),
-    "block": (Rule(personal.Personal(), "mask", "reply", 0.75), Rule(BAD, "block", "both", 0.5), Rule(MINE, "mask", "both", 0.5)),
+    "late": (
+        Rule(MINE, "mask", "both", 0.95),
+        Rule(Sentences(), "mask", "reply", 0.5),
+        Rule(personal.Personal(), "log", "reply", 0),
+    ),
+    "block": (
+        Rule(personal.Personal(), "mask", "reply", 0.75),
+        Rule(BAD, "block", "both", 0.5),
+        Rule(MINE, "mask", "both", 0.5),
+    ),
     "all": (Rule(BAD, "block", "both", 1.0), Rule(Sentences(), "log", "reply", 0.5), Rule(MINE, "log", "both", 0.5)),
-}  # fmt: skip
+}
 PARTS = st.sampled_from(
-    ["darn", "d.a.r.n ", " ", "secret", " plan", " b", "zonk", "quit", "stop", " here", ".", "ABC", "4111 1111 1111 1111",
-     "ann@shop.org", "sk" + "-proj-" + "a1B2" * 90, "x" * 80, "\u200b", "ordinary words ", "\n", "Ｄarn", "-----BEGIN" + " PRIVATE KEY-----\n",
-     "A1b2C3d4" * 8 + "\n", "-----END" + " PRIVATE KEY-----", "q u i t"]
-)  # fmt: skip
+    [
+        "darn",
+        "d.a.r.n ",
+        " ",
+        "secret",
+        " plan",
+        " b",
+        "zonk",
+        "quit",
+        "stop",
+        " here",
+        ".",
+        "ABC",
+        "4111 1111 1111 1111",
+        "ann@shop.org",
+        "sk" + "-proj-" + "a1B2" * 90,
+        "x" * 80,
+        "\u200b",
+        "ordinary words ",
+        "\n",
+        "Ｄarn",
+        "-----BEGIN" + " PRIVATE KEY-----\n",
+        "A1b2C3d4" * 8 + "\n",
+        "-----END" + " PRIVATE KEY-----",
+        "q u i t",
+    ]
+)
 
 
 def pieces(parts, finish="stop"):
@@ -79,7 +111,7 @@ def pieces(parts, finish="stop"):
 
 def cut(text, cuts):
     places = sorted({0, len(text), *(min(at, len(text)) for at in cuts)})
-    return [text[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [text[a:b] for a, b in itertools.pairwise(places)]
 
 
 @pytest.mark.parametrize("name", FILTERS)
@@ -171,9 +203,9 @@ def test_a_reply_of_a_batch_is_cancelled():
 def test_a_fault_of_the_engine_is_raised_and_what_is_held_back_is_not_shown():
     _, answering = engine("one darn thing", fail_after=8)
     seen = []
+    stream = Guarded(answering, Guard(Rules(FILTERS["mask"]))).stream([1], Sampling(max_tokens=50))
     with pytest.raises(RuntimeError, match="fails here"):
-        for piece in Guarded(answering, Guard(Rules(FILTERS["mask"]))).stream([1], Sampling(max_tokens=50)):
-            seen.append(piece.text)
+        seen.extend(piece.text for piece in stream)
     assert "".join(seen) == "one"
 
 

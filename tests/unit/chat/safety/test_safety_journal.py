@@ -64,9 +64,11 @@ def test_files_turn_and_are_bounded(tmp_path):
 def test_many_threads_write_whole_lines(tmp_path):
     with Journal(Config(file="j", size=20_000, keep=100), tmp_path) as journal:
         threads = [
-            threading.Thread(target=lambda n=n: [journal.write(**{**ROW, "kind": f"{n}-{at}"}, text="x") for at in range(50)])
+            threading.Thread(
+                target=lambda n=n: [journal.write(**{**ROW, "kind": f"{n}-{at}"}, text="x") for at in range(50)]
+            )
             for n in range(8)
-        ]  # fmt: skip
+        ]
         for one in threads:
             one.start()
         for one in threads:

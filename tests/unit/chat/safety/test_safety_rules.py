@@ -52,11 +52,19 @@ def test_a_file_without_the_table_has_no_filters(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "match"),
-    [("[saftey.words]\n", "safety"), ("[safety.wrods]\n", "words"), ("[safety.words]\nacton = 'log'\n", "action"),
-     ("[safety.words]\naction = 'blok'\n", "block"), ("[safety.requests]\naction = 'mask'\n", "log"),
-     ("[safety.personal]\nthreshold = 2\n", "threshold"), ("[safety.words]\nlists = 'english'\n", "list"),
-     ("safety = 3\n", "section"), ("[safety.journal]\nsize = 5\n", "size"), ("[safety.words]\nwhere = 'here'\n", "asked")],
-)  # fmt: skip
+    [
+        ("[saftey.words]\n", "safety"),
+        ("[safety.wrods]\n", "words"),
+        ("[safety.words]\nacton = 'log'\n", "action"),
+        ("[safety.words]\naction = 'blok'\n", "block"),
+        ("[safety.requests]\naction = 'mask'\n", "log"),
+        ("[safety.personal]\nthreshold = 2\n", "threshold"),
+        ("[safety.words]\nlists = 'english'\n", "list"),
+        ("safety = 3\n", "section"),
+        ("[safety.journal]\nsize = 5\n", "size"),
+        ("[safety.words]\nwhere = 'here'\n", "asked"),
+    ],
+)
 def test_what_it_does_not_know_is_refused(tmp_path, text, match):
     with pytest.raises(UserError, match=match):
         rules.read(write(tmp_path, text))

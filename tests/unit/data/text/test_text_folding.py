@@ -12,13 +12,23 @@ from netwright.data.text.folding import fold, letter, visible
 @pytest.mark.parametrize(
     ("text", "seen"),
     [
-        ("Hello", "hello"), ("ＨｅｌＬｏ", "hello"), ("h\u200be\u00adl\u2060lo", "hello"), ("h\u0301e\u0336l\u0336lo", "hello"),
-        ("НеӏӀо", "heļlo".replace("ļ", "l").replace("heļ", "hel")), ("𝓱𝓮𝓵𝓵𝓸", "hello"), ("ⓗⓔⓛⓛⓞ", "hello"),
-        ("ｈéＬlö", "hello"), ("ﬁne", "fine"), ("²", "2"), ("\u00a0", " "), ("", ""), ("\u200b\u0301", ""),
+        ("Hello", "hello"),
+        ("ＨｅｌＬｏ", "hello"),
+        ("h\u200be\u00adl\u2060lo", "hello"),
+        ("h\u0301e\u0336l\u0336lo", "hello"),
+        ("Неӏӏо", "hello"),
+        ("𝓱𝓮𝓵𝓵𝓸", "hello"),
+        ("ⓗⓔⓛⓛⓞ", "hello"),
+        ("ｈéＬlö", "hello"),
+        ("ﬁne", "fine"),
+        ("²", "2"),
+        ("\u00a0", " "),
+        ("", ""),
+        ("\u200b\u0301", ""),
     ],
-)  # fmt: skip
+)
 def test_what_looks_alike_is_alike(text, seen):
-    assert fold(text).text.replace("ӏ", "l") == seen
+    assert fold(text).text == seen
 
 
 def test_visible_keeps_capitals_and_alphabets():
