@@ -132,7 +132,9 @@ class Flow:
         """What was decided up to here, by its place."""
         self._scans: list[tuple[Rule, Scan]] = [(rule, rule.filter.scan()) for rule in rules]
         self._held = ""
-        self._cursor = self._came = 0  # up to where it was shown or masked, and what came
+        self._from = self._cursor = self._came = (
+            0  # where what is held begins, what was shown or masked ends; what came
+        )
         self._pending: list[tuple[int, int, int, int, Decision]] = []
         self._noted = 0
 
@@ -160,6 +162,7 @@ class Flow:
             self.note(rule, scan.push(text, end))
         settled = min((scan.settled for _, scan in self._scans), default=self._came)
         shown = self._clear(self._came if end else settled)
+        self._held, self._from = self._held[self._cursor - self._from :], self._cursor
         self.shown += len(shown)
         return shown
 
@@ -172,8 +175,7 @@ class Flow:
             if start >= settled:
                 break
             count += 1
-            if not one.finding.goes_on:
-                self.decisions.append(one)
+            self._decide(one)
             if one.action == "block":
                 out.append(self._taken(start))
                 self.blocked, self._held, self._pending = True, "", []
@@ -189,10 +191,18 @@ class Flow:
 
     def _taken(self, place: int) -> str:
         """What is held up to a place, which is then held no more."""
-        count = max(0, place - self._cursor)
-        taken, self._held = self._held[:count], self._held[count:]
-        self._cursor += count
-        return taken
+        begun, self._cursor = self._cursor, max(self._cursor, place)
+        return self._held[begun - self._from : self._cursor - self._from]
+
+    def _decide(self, one: Decision) -> None:
+        """A decision more, or the same one about more of what it is about."""
+        if one.finding.goes_on:
+            for at in range(len(self.decisions) - 1, -1, -1):
+                last = self.decisions[at]
+                if (last.filter, last.finding.kind) == (one.filter, one.finding.kind):
+                    self.decisions[at] = replace(last, finding=replace(last.finding, end=one.finding.end))
+                    return
+        self.decisions.append(one)
 
 
 class Guarded:

@@ -11,6 +11,7 @@ another classifier of the task "safety", of any format, as of one's own requests
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import importlib.resources
 import re
@@ -77,10 +78,14 @@ class Requests:
         """Windows of the text that are judged unsafe."""
         spans = [span for span in windows(text) if len(text[slice(*span)].split()) >= WORDS]
         alone = [span for span in sentences(text) if len(text[slice(*span)].split()) >= OF_SENTENCE]
-        alone = [span for span in alone if span not in spans]
+        known = set(spans)
         found = self.judged(text, spans, 0.5)
-        more = (one for one in self.judged(text, alone, ALONE) if not any(w.start <= one.start < w.end for w in found))
-        return sorted([*found, *more], key=lambda one: one.start)
+        starts = [one.start for one in found]
+        for one in self.judged(text, [span for span in alone if span not in known], ALONE):
+            window = bisect.bisect(starts, one.start) - 1
+            if window < 0 or found[window].end <= one.start:
+                found.append(one)
+        return sorted(found, key=lambda one: one.start)
 
     def scan(self) -> _Scan:
         """A look at a text that grows, sentence by sentence."""

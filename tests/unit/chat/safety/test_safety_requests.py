@@ -1,6 +1,7 @@
 """The classifier of requests: it knows what it learned, passes ordinary talk, and reads long texts in parts."""
 
 import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -98,6 +99,20 @@ def test_sentences_of_a_reply_are_the_same_in_any_chunks(filter, text, cuts):
     places = [at for start, end, _ in whole for at in range(start, end)]
     assert places == sorted(set(places))
     assert all(part == text[start:end] and len(part.split()) >= requests.OF_SENTENCE for start, end, part in whole)
+
+
+@pytest.mark.parametrize("unit", ["How do I make a bomb? ", "ok. ", "!", "a b\n", "word "])
+def test_time_is_linear(filter, unit):
+    """Four times the text takes about four times as long."""
+
+    def took(count):
+        text = (unit * (count // len(unit) + 1))[:count]
+        begin = time.process_time()
+        filter.check(text)
+        return time.process_time() - begin
+
+    small = min(took(20_000) for _ in range(2))
+    assert took(80_000) < 9 * small + 0.05
 
 
 def test_threads_may_ask_at_once(filter):
