@@ -9,7 +9,8 @@ street addresses and birthdays have no form and are not found.
 
 A scan holds back the word that is under way, numbers in groups as long as a group may follow, and never more than
 `2 * REACH` characters. So what is longer than `REACH` is found by its beginning, and goes on as long as its letters do:
-of a key of any length nothing is shown.
+of a key of any length nothing is shown. What stands glued to a secret of more than 512 characters, without a space, may
+be found in part only.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ AT_ONCE = 4096
 """Characters that are searched together."""
 _MAYBE = re.compile(r"[0-9@:=_-]|A[KSI]")
 """Every form has one of these."""
-_TOKEN = re.compile(r"(?<![\w.-])(eyJ[\w-]{10,200})\.[\w-]{4}")
+_TOKEN = re.compile(r"\b(eyJ[\w-]{10,200})\.[\w-]{4}")
 _HEADER = re.compile(r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----")
 _END = re.compile(r"-----END [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----")
 _LINE = re.compile(r"[A-Za-z0-9+/=\\]*")
@@ -200,6 +201,8 @@ class _Scan:
             window = window[: header.start()]
         for one in self._searched(window):
             start, stop = from_ + one.start, from_ + one.end
+            if start < base < stop:  # a secret before took its beginning
+                start = base
             if base <= start < cut:
                 secret = one.kind.endswith(_SECRETS)
                 letters = _JWT_LETTERS if one.kind == "JWT" else _LETTERS
@@ -220,7 +223,8 @@ class _Scan:
 
     def _searched(self, window: str) -> Iterator[private.Private]:
         tokens = [private.Private("JWT", *m.span(), "sure") for m in _TOKEN.finditer(window) if _is_header(m[1])]
-        for one in private.find(window):
+        # private keys are told by their lines: in `find` one would hide whatever stands between its ends
+        for one in private.find(_HEADER.sub(lambda match: " " * len(match[0]), window)):
             if one.kind not in ("private key", "JWT") and not any(t.start <= one.start < t.end for t in tokens):
                 yield one
         yield from tokens

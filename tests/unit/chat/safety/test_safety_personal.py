@@ -202,6 +202,17 @@ def test_a_key_of_any_length_is_hidden_from_its_beginning_on():
             assert [(one.start, one.end) for one in found] == [(12, 12 + len(secret))]
 
 
+def test_a_secret_beside_another_is_found():
+    """Found by random texts: a header that hid a key, a token after a dash, an IBAN whose beginning a token took."""
+    openai = SECRETS["OpenAI key"]
+    glued = f"{BEGIN}PRIVATE KEY-----\n{openai} and words {END}PRIVATE KEY-----"
+    for text, hidden in ((glued, openai), (f"a-{jwt()}", jwt()), (f"{jwt(900)}.{SECRETS['IBAN']}.", SECRETS["IBAN"])):
+        at = text.index(hidden)
+        for size in (1, 50, 10_000):
+            covered = {n for one in scanned(text, range(0, len(text), size)) for n in range(one.start, one.end)}
+            assert {*range(at, at + len(hidden))} <= covered
+
+
 def test_words_after_a_private_key_without_an_end_are_shown():
     head = BEGIN + "PRIVATE KEY-----"
     for after in (" is how a file begins.", "\nThe header above is all.", "\n\n\nok", ""):
