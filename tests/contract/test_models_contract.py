@@ -13,7 +13,7 @@ from netwright.models import MODELS, FromData
 IMAGE = {"image": Input((3, 20, 20), "float32")}
 TEXT = {"ids": Input((None,), "int64", 50), "mask": Input((None,), "bool")}
 LANGUAGE = {"ids": Input((None,), "int64", 50), "positions": Input((None,), "int64")}
-KINDS = {"transformer": TEXT, "llama": LANGUAGE, "gpt2": LANGUAGE}
+KINDS = {"transformer": TEXT, "bag": TEXT, "llama": LANGUAGE, "gpt2": LANGUAGE}
 SMALL = {"gpt2": {"width": 32, "depth": 2, "heads": 2}}
 """Settings of networks whose defaults would make a test slow."""
 BUILT = sorted(set(MODELS) - {"pretrained"})
@@ -120,8 +120,9 @@ def test_its_config_names_it_and_round_trips(network):
     assert recipe.build(module.Config, recipe.plain(config), "model") == config
 
 
-def test_padding_does_not_change_the_answer_of_a_text():
-    module = table.resolve(MODELS, "transformer", "model.name")
+@pytest.mark.parametrize("name", ["transformer", "bag"])
+def test_padding_does_not_change_the_answer_of_a_text(name):
+    module = table.resolve(MODELS, name, "model.name")
     model = module.build(module.Config(), TEXT, 5).eval()
     short = {"ids": torch.randint(1, 50, (2, 7)), "mask": torch.ones(2, 7, dtype=torch.bool)}
     padded = {name: torch.nn.functional.pad(x, (0, 6)) for name, x in short.items()}

@@ -30,7 +30,8 @@ from netwright.chat.sampling import Sampler, Sampling
 from netwright.chat.stops import Stops
 from netwright.data.tokenizer import Stream, Tokenizer
 
-Finish = Literal["stop", "length", "cancelled"]
+Finish = Literal["stop", "length", "cancelled", "blocked"]
+"""Why a reply ended; "blocked" by a filter of `chat.safety`."""
 
 
 @dataclass(frozen=True)

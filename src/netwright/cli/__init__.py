@@ -25,8 +25,11 @@ from netwright.core.error import UserError, did_you_mean
 
 VERBS = (
     "train", "import", "multilevel", "compress", "export", "evaluate", "bench", "profile", "predict", "study",
-    "generate", "chat", "serve", "history", "data", "hardware", "runs", "doctor",
+    "generate", "chat", "serve", "history", "safety", "data", "hardware", "runs", "doctor",
 )  # fmt: skip
+
+STDIN = "-"
+"""The word by which a verb that takes a file reads standard input."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ class _Parser(argparse.ArgumentParser):
                 others += words
                 break
             self._check(word)
-            (options if word.startswith("-") else others).append(word)
+            (options if word.startswith("-") and word != STDIN else others).append(word)
             known = self._option_string_actions.get(word)
             follows = bool(words) and words[0] not in self._option_string_actions
             if known is not None and follows and (known.nargs is None or (known.nargs == "?" and "=" not in words[0])):
@@ -132,7 +135,7 @@ class _Parser(argparse.ArgumentParser):
 
     def _check(self, word: str) -> None:
         name = word.partition("=")[0]
-        if name.startswith("-") and name not in self._option_string_actions:
+        if name.startswith("-") and word != STDIN and name not in self._option_string_actions:
             known = [option for option in self._option_string_actions if option.startswith("--")]
             raise UserError("option", name, did_you_mean(name, known), f"{self.prog} --help")
 

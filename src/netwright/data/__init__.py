@@ -6,6 +6,7 @@ TASKS = {
     "cifar10": "netwright.data.images",
     "language": "netwright.data.language",
     "imdb": "netwright.data.reviews",
+    "safety": "netwright.data.requests",
     "photographs": "netwright.data.photographs",
     "synthetic": "netwright.data.synthetic",
     "synthetic-text": "netwright.data.synthetic",

@@ -67,8 +67,14 @@ _NOBODY = re.compile(
     r"(?i)@(?:[\w-]+\.)*example\.(?:com|org|net)$|\.(?:test|invalid|example|localhost)$|^(?:git|no-?reply|user|info)@"
 )
 _ABROAD = re.compile(r"(?<![\w.+/=-])\+\d{1,3}(?:[ .-]?\(\d{1,4}\))?(?:[ .-]?\d{2,5}){2,5}(?![\w-])(?!\.\d)")
-_AMERICAN = re.compile(r"(?<![\w.+/=-])(?:\([2-9]\d\d\) ?|[2-9]\d\d[-.])[2-9]\d\d[-.]\d{4}(?![\w-])(?!\.\d)")
+_AMERICAN = re.compile(
+    r"(?<![\w.+/=-])(?:1[-. ])?(?:(?:\([2-9]\d\d\) ?|[2-9]\d\d[-.])[2-9]\d\d[-.]|[2-9]\d\d [2-9]\d\d )"
+    r"\d{4}(?![\w-])(?!\.\d)"
+)
+_MOBILE = re.compile(r"(?<![\w.+/=-])01[5-7]\d[ /-]?\d{7,8}(?![\w-])(?!\.\d)")
+"""German mobile numbers as they are written at home."""
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
+_IBAN_SMALL = re.compile(r"\b[a-z]{2}\d{2}[a-z0-9]{11,27}\b")
 _IBAN_LENGTHS = {
     "AD": 24, "AE": 23, "AT": 20, "BE": 16, "BG": 22, "BR": 29, "CH": 21, "CY": 28, "CZ": 24, "DE": 22, "DK": 18,
     "EE": 20, "ES": 24, "FI": 18, "FR": 27, "GB": 22, "GI": 23, "GR": 27, "HR": 21, "HU": 28, "IE": 22, "IL": 23,
@@ -158,13 +164,14 @@ def _phones(text: str) -> Iterator[Private]:
     for match in _ABROAD.finditer(text) if "+" in text else ():
         if 9 <= sum(map(str.isdecimal, match[0])) <= 15:
             yield Private("phone", *match.span(), "likely" if re.search(r"[ .()-]", match[0]) else "possible")
-    for match in _AMERICAN.finditer(text):
-        yield Private("phone", *match.span(), "likely")
+    for form in (_AMERICAN, _MOBILE):
+        for match in form.finditer(text):
+            yield Private("phone", *match.span(), "likely")
 
 
 def _accounts(text: str) -> Iterator[Private]:
-    for match in _IBAN.finditer(text):
-        said = match[0].replace(" ", "")
+    for match in (*_IBAN.finditer(text), *_IBAN_SMALL.finditer(text)):
+        said = match[0].replace(" ", "").upper()
         length = _IBAN_LENGTHS.get(said[:2], 0)
         if length and len(said) >= length:  # a word in capitals may follow
             digits = "".join(str(int(letter, 36)) for letter in said[4:length] + said[:4])
