@@ -46,7 +46,7 @@ def endless(letter="a", seconds=0.0, tokenizer=TOKENIZER, longest=1 << 20):
 
 
 @contextlib.contextmanager
-def served(volumes, available=lambda: 1 << 40, memory=0, history=None, **settings):
+def served(volumes, available=lambda: 1 << 40, memory=0, history=None, guard=None, **settings):
     """Within: a server of these models, and its address without a path."""
     models = {name: one if isinstance(one, Volume) else Volume(lambda one=one: one) for name, one in volumes.items()}
     config = Config(port=0, log=settings.pop("log", False), **settings)
@@ -54,7 +54,7 @@ def served(volumes, available=lambda: 1 << 40, memory=0, history=None, **setting
 
     def run():
         async def main():
-            box["server"] = Listening(Shelf(models, available, memory), config, told, history)
+            box["server"] = Listening(Shelf(models, available, memory), config, told, history, guard=guard)
             await box["server"].serve()
 
         def told(address):

@@ -3,7 +3,8 @@
     told = gathered(Path("chat.toml"), ["sampling.temperature=0.7"], os.environ)
     told["chat"].model, told["sampling"]
 
-A file has the sections [chat] and [sampling]; NETWRIGHT_CHAT_MODEL and NETWRIGHT_SAMPLING_TEMPERATURE say the same.
+A file has the sections [chat] and [sampling], and may have [safety] (`chat.safety`); NETWRIGHT_CHAT_MODEL and
+NETWRIGHT_SAMPLING_TEMPERATURE say the same.
 """
 
 from __future__ import annotations
@@ -43,4 +44,5 @@ def gathered(path: Path | None, overrides: Sequence[str], environment: Mapping[s
     """The settings of a file, of which the environment replaces some, and `section.key=value` words others."""
     words = recipe.from_environment(environment, SECTIONS)
     values = recipe.read_toml(path) if path else {}
+    values.pop("safety", None)  # `chat.safety.rules` reads it
     return recipe.parse(recipe.merged(values, [*words, *overrides], path or Path("-")), SECTIONS)

@@ -33,7 +33,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="a TOML file with the sections [chat] and [sampling]",
+        help="a TOML file with the sections [chat], [sampling], [safety]",
+    )
+    parser.add_argument(
+        "--safety", action="store_true", help="filter what is asked and answered; [safety] in the file says how"
     )
     engines.options(parser)
     add_words(parser)
@@ -111,6 +114,8 @@ def _opened(name: str, args: argparse.Namespace, threads: int) -> tuple[Any, Abo
 
     from netwright.chat import opening
     from netwright.chat.history import About
+    from netwright.chat.safety import guard
+    from netwright.chat.safety.guard import Guarded
     from netwright.chat.summary import Summarising
     from netwright.core.error import UserError
 
@@ -128,7 +133,9 @@ def _opened(name: str, args: argparse.Namespace, threads: int) -> tuple[Any, Abo
         engine=type(getattr(generator, "decoder", generator)).__module__.rpartition(".")[2],
         threads=threads,
     )
-    return Summarising(generator), about
+    guarding = guard.opened(args.config, args.safety)
+    answering = Summarising(generator)
+    return Guarded(answering, guarding) if guarding else answering, about
 
 
 def ask(prompt: str) -> str:

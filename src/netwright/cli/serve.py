@@ -24,6 +24,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--model", action="append", default=[], metavar="ID=PLACE", help="one more model, called ID by clients"
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="a TOML file with the section [serve]")
+    parser.add_argument(
+        "--safety", action="store_true", help="filter what is asked and answered; [safety] in the file says how"
+    )
     parser.add_argument("--threads", type=int, help="of each model (default: as many as this process may use)")
     parser.add_argument("--new-key", action="store_true", help="make a key and its hash for the file, and end")
 
@@ -51,10 +54,10 @@ def main(args: argparse.Namespace) -> Answer:
     if args.dry_run:
         about = {"address": address, "models": named, "keys": list(config.keys)}
         return Answer(about, f"would serve {', '.join(named)} at {address}")
-    return _served(config, args.runs)
+    return _served(config, args)
 
 
-def _served(config: Any, runs: Path) -> Answer:
+def _served(config: Any, args: argparse.Namespace) -> Answer:
     from netwright.core.table import extra
 
     for package in ("fastapi", "uvicorn", "websockets"):
@@ -62,10 +65,12 @@ def _served(config: Any, runs: Path) -> Answer:
     import psutil
 
     from netwright.chat.history.store import History
+    from netwright.chat.safety import guard
     from netwright.chat.server import opening
     from netwright.chat.server.listening import Listening
     from netwright.chat.server.shelf import Shelf
 
+    guarding, runs = guard.opened(args.config, args.safety), args.runs
     volumes = opening.prepared(config, runs)
     shelf = Shelf(volumes, lambda: psutil.virtual_memory().available, int(config.memory * 1e9))
 
@@ -75,7 +80,7 @@ def _served(config: Any, runs: Path) -> Answer:
         print(f"{page}{address}/v1 answers with {models}. Ctrl-C ends it.", file=sys.stderr, flush=True)
 
     history = History.open(runs) if config.history else None
-    server = Listening(shelf, config, told, history, runs)
+    server = Listening(shelf, config, told, history, runs, guarding)
     try:
         server.run()
     except SystemExit:  # uvicorn's word for an address that is taken

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, cast
 
 from netwright.chat.engine import Generator as Answering
 from netwright.chat.engine import Prompt
+from netwright.chat.safety import rules
 from netwright.chat.safety.finding import Finding, Scan
 from netwright.chat.safety.journal import Config as Unwritten
 from netwright.chat.safety.journal import Journal
@@ -76,29 +78,33 @@ class Guard:
 
         Where a rule may mask or block, pieces tell no tokens: they would tell what is hidden.
         """
-        flow, said, ended = self.flow(), [], False
-        open_ = not any(rule.action in ("mask", "block") for rule in self.rules.of("reply"))
+        watch, cancelled = Watch(self), False
         try:
             for piece in pieces:
-                said.append(piece.text)
-                ended = piece.finish is not None
-                before = flow.blocked
-                text = "" if before else flow.push(piece.text, end=ended)
-                if flow.blocked and not before and not ended:
+                shown = watch.push(piece)
+                if watch.blocked and not watch.ended and not cancelled:
+                    cancelled = True
                     cancel()
-                if flow.blocked and ended:  # what it took is of interest, and nothing else
-                    yield Piece(text + self._calm(flow), (), "blocked", piece.statistics)
-                elif text or (ended and not flow.blocked) or (open_ and piece.tokens):
-                    yield replace(piece, text=text, tokens=piece.tokens if open_ else ())
+                if shown is not None:
+                    yield shown
         finally:
-            if not ended:
+            if not watch.ended:
                 cancel()
                 if isinstance(pieces, Generator):
                     pieces.close()
-            self._log("".join(said), "reply", flow.decisions)
+            watch.close()
 
-    def _calm(self, flow: Flow) -> str:
-        return f"\n\n{self.rules.sentence}" if flow.shown else self.rules.sentence
+    def allowed(self, messages: Sequence[Message]) -> list[Message] | None:
+        """Messages with what is masked, or None where one is blocked. The last of the user's alone is logged."""
+        found = list(messages)
+        last = max((n for n, one in enumerate(found) if one.role == "user"), default=-1)
+        for at, one in enumerate(found):
+            if one.role == "user":
+                verdict = self.asked(one.content, log=at == last)
+                if verdict.action == "block":
+                    return None
+                found[at] = replace(one, content=verdict.text)
+        return found
 
     def _whole(self, text: str, side: Side, found: Iterable[tuple[Rule, Sequence[Finding]]], log: bool) -> Verdict:
         flow = Flow(())
@@ -107,18 +113,57 @@ class Guard:
         shown = flow.push(text, end=True)
         decisions = tuple(flow.decisions)
         if log:
-            self._log(text, side, decisions)
+            self.log(text, side, decisions)
         if flow.blocked:
             return Verdict("block", shown, self.rules.sentence, decisions)
         return Verdict("mask" if shown != text else "pass", shown, "", decisions)
 
-    def _log(self, text: str, side: Side, decisions: Iterable[Decision]) -> None:
+    def log(self, text: str, side: Side, decisions: Iterable[Decision]) -> None:
+        """Write decisions about a text into the journal."""
         for one in decisions:
             if one.action != "pass":
                 found = one.finding
                 self.journal.write(
                     side=side, filter=one.filter, action=one.action, kind=found.kind, score=found.score, text=text
                 )
+
+
+class Watch:
+    """One reply as it grows, piece by piece, for who does not pull it but is given it."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard, self._flow = guard, guard.flow()
+        self._said: list[str] = []
+        self._open = not any(rule.action in ("mask", "block") for rule in guard.rules.of("reply"))
+        self.ended = False
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the reply may not go on: whoever makes it should stop."""
+        return self._flow.blocked
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """What was decided so far."""
+        return self._flow.decisions
+
+    def push(self, piece: Piece) -> Piece | None:
+        """What is to be shown of a piece, None for nothing. The last piece of a blocked reply says so, calmly."""
+        flow, before = self._flow, self._flow.blocked
+        self._said.append(piece.text)
+        self.ended = piece.finish is not None
+        text = "" if before else flow.push(piece.text, end=self.ended)
+        if flow.blocked and self.ended:  # what it took is of interest, and nothing else
+            sentence = self._guard.rules.sentence
+            calm = f"\n\n{sentence}" if flow.shown else sentence
+            return Piece(text + calm, (), "blocked", piece.statistics)
+        if text or (self.ended and not flow.blocked) or (self._open and piece.tokens):
+            return replace(piece, text=text, tokens=piece.tokens if self._open else ())
+        return None
+
+    def close(self) -> None:
+        """Write down what was decided."""
+        self._guard.log("".join(self._said), "reply", self._flow.decisions)
 
 
 class Flow:
@@ -205,6 +250,17 @@ class Flow:
         self.decisions.append(one)
 
 
+def opened(path: Path | None, wanted: bool = False) -> Guard | None:
+    """The guard that the [safety] table of a file asks for; without one that of the defaults, where it is wanted."""
+    told = rules.read(path) if path else None
+    if told is None and wanted:
+        told = rules.Config()
+    if told is None:
+        return None
+    folder = path.parent if path else Path()
+    return Guard(rules.opened(told, folder), Journal(told.journal, folder))
+
+
 class Guarded:
     """A `Generator` whose prompts and replies are filtered. Messages of the user are checked, each by itself."""
 
@@ -231,12 +287,4 @@ class Guarded:
             if verdict.action == "mask":
                 return prompt.plain(self.tokenizer, verdict.text)
             return None if verdict.action == "block" else given
-        messages = list(cast(Sequence[Message], given))
-        last = max((n for n, one in enumerate(messages) if one.role == "user"), default=-1)
-        for at, one in enumerate(messages):
-            if one.role == "user":
-                verdict = self._guard.asked(one.content, log=at == last)
-                if verdict.action == "block":
-                    return None
-                messages[at] = replace(one, content=verdict.text)
-        return messages
+        return self._guard.allowed(cast(Sequence[Message], given))

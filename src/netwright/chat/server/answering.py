@@ -21,6 +21,7 @@ from starlette.responses import Response
 
 from netwright.chat.engine import readable
 from netwright.chat.json_object import vocabulary
+from netwright.chat.safety.guard import Guard
 from netwright.chat.sampling import Sampling
 from netwright.chat.server import wire
 from netwright.chat.server.flow import EndedError, Flow, LeftError, Part, Post
@@ -50,6 +51,7 @@ class Desk:
     config: Config
     shelf: Shelf
     metrics: Metrics
+    guard: Guard | None = None
     stopping: bool = False
     flows: set[Flow] = field(default_factory=set)
     _post: Post | None = None
@@ -83,34 +85,52 @@ class Asked:
     read: Read
 
 
-def chat(request: wire.ChatRequest, shelf: Shelf, config: Config) -> Asked:
+def chat(request: wire.ChatRequest, desk: Desk) -> Asked:
     """What a request for a conversation asks. Raises RefusedError and UserError."""
-    model, messages = shelf.known(request.model), wire.conversation(request)
-    told = wire.sampling(request, config.max_tokens)
+    model, messages = desk.shelf.known(request.model), wire.conversation(request)
+    told = wire.sampling(request, desk.config.max_tokens)
     usage = bool(request.stream_options and request.stream_options.include_usage)
     best = (request.top_logprobs or 0) if request.logprobs else None
 
     n = request.n or 1
-    read = conversation(model, messages)
+    read = conversation(model, messages, desk.guard)
     return Asked(model, told, n, lambda tokenizer: ChatForm(model, tokenizer, best, usage, n), read)
 
 
-def conversation(model: str, messages: Sequence[Message]) -> Read:
-    """How a conversation becomes ids, once the model is there."""
+def conversation(model: str, messages: Sequence[Message], guard: Guard | None) -> Read:
+    """How a conversation becomes ids, once the model is there; what a guard hides of it, the model never sees."""
 
     def read(lent: Lent, long: Long, told: Sampling) -> list[list[int]]:
         if not lent.batch.tokenizer.template:
             raise RefusedError(400, f"{model} has no chat template: use /v1/completions", "unsupported_value", "model")
         _check_length([one.content for one in messages], lent, "messages")
-        return [readable(lent.batch.tokenizer, messages, lent.batch.longest, told, long)[0]]
+        allowed = guard.allowed(messages) if guard else messages
+        if allowed is None:
+            raise held(guard, "messages")
+        return [readable(lent.batch.tokenizer, allowed, lent.batch.longest, told, long)[0]]
 
     return read
 
 
-def completion(request: wire.CompletionRequest, shelf: Shelf, config: Config) -> Asked:
+def held(guard: Guard | None, param: str) -> RefusedError:
+    """What the guard did not let through."""
+    return RefusedError(400, guard.rules.sentence if guard else "", "content_filter", param)
+
+
+def _let(guard: Guard, given: str | list[int], tokenizer: Tokenizer) -> str | list[int]:
+    """A prompt, or what a guard leaves of it; ids may spell anything."""
+    size = len(tokenizer.spellings)
+    text = given if isinstance(given, str) else tokenizer.decode([at for at in given if 0 <= at < size])
+    verdict = guard.asked(text)
+    if verdict.action == "block":
+        raise held(guard, "prompt")
+    return verdict.text if verdict.action == "mask" else given
+
+
+def completion(request: wire.CompletionRequest, desk: Desk) -> Asked:
     """What a request to go on with texts asks. Raises RefusedError and UserError."""
-    model, given = shelf.known(request.model), wire.prompts(request)
-    told = wire.sampling(request, config.max_tokens)
+    model, given = desk.shelf.known(request.model), wire.prompts(request)
+    told, guard = wire.sampling(request, desk.config.max_tokens), desk.guard
     usage = bool(request.stream_options and request.stream_options.include_usage)
 
     def read(lent: Lent, long: Long, told: Sampling) -> list[list[int]]:
@@ -120,7 +140,8 @@ def completion(request: wire.CompletionRequest, shelf: Shelf, config: Config) ->
         for one in given:
             if isinstance(one, str) and not one.isascii() and one.encode("utf-8", "ignore").decode() != one:
                 raise RefusedError(400, "prompt: it has half characters (surrogates)", "invalid_value", "prompt")
-            ids = prompts.plain(tokenizer, one) if isinstance(one, str) else one
+            let = one if guard is None else _let(guard, one, tokenizer)
+            ids = prompts.plain(tokenizer, let) if isinstance(let, str) else let
             if outside := [at for at in ids if not 0 <= at < size]:
                 raise RefusedError(400, f"prompt: no token has the id {outside[0]}", "invalid_value", "prompt")
             if not 1 <= len(ids) <= longest:
@@ -182,7 +203,7 @@ async def begun(asked: Asked, desk: Desk, note: Note, holder: Holder) -> AsyncIt
                 await loop.run_in_executor(desk.readers, vocabulary, lent.batch.tokenizer)
         except UserError as fault:
             raise refusal_of(fault, "messages" if fault.setting in ("message", "role", "template") else None) from None
-        flow = Flow(desk.post)
+        flow = Flow(desk.post, guard=desk.guard)
         account = Account(note, holder, desk.metrics, len(listed) * asked.n, asked.n)
         desk.flows.add(flow)
         try:

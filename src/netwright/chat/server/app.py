@@ -25,6 +25,7 @@ from starlette.responses import Response
 
 from netwright import __version__
 from netwright.chat.history.store import History
+from netwright.chat.safety.guard import Guard
 from netwright.chat.server import answering, chats, described, sockets, wire
 from netwright.chat.server.answering import Answering, Desk
 from netwright.chat.server.gate import HOLDER, NOTE, Gate, TooLargeError, too_large
@@ -43,10 +44,10 @@ Abort = Callable[[MutableMapping[str, Any]], None]
 
 def app(
     shelf: Shelf, config: Config, abort: Abort = lambda scope: None, history: History | None = None,
-    runs: Path = Path("runs"),
+    runs: Path = Path("runs"), guard: Guard | None = None,
 ) -> FastAPI:  # fmt: skip
     """The application. Its `state.desk` is what `listening` stops; with a history it has pages, too."""
-    desk = Desk(config, shelf, Metrics())
+    desk = Desk(config, shelf, Metrics(), guard)
     monitor = Monitor(history, desk) if history is not None else None
 
     @contextlib.asynccontextmanager
@@ -90,12 +91,12 @@ def _answers(made: FastAPI, desk: Desk, abort: Abort) -> None:
     @made.post("/v1/chat/completions", **described.replies("ChatCompletion", stream=True))
     async def chat(body: wire.ChatRequest, request: Request) -> Response:
         """Answer a conversation."""
-        return answered(request, answering.chat(body, desk.shelf, desk.config), body.stream)
+        return answered(request, answering.chat(body, desk), body.stream)
 
     @made.post("/v1/completions", **described.replies("Completion", stream=True))
     async def completions(body: wire.CompletionRequest, request: Request) -> Response:
         """Go on with texts."""
-        return answered(request, answering.completion(body, desk.shelf, desk.config), body.stream)
+        return answered(request, answering.completion(body, desk), body.stream)
 
     @made.post("/v1/embeddings", **described.replies(None))
     async def embeddings(body: wire.EmbeddingRequest) -> Response:

@@ -229,7 +229,14 @@ def _all(made: FastAPI, history: History, desk: Desk) -> None:
         with refused():
             tags = list(history.tags())
         return json_response(
-            {"models": models, "default": shelf.default, "presets": presets, "sampling": settings, "tags": tags}
+            {
+                "models": models,
+                "default": shelf.default,
+                "presets": presets,
+                "sampling": settings,
+                "tags": tags,
+                "filters": {"on": desk.guard is not None},
+            }
         )
 
     @made.get("/api/search", **OWN)
@@ -323,6 +330,7 @@ class Kept(Answering):
                     await self._say(send, {"type": "text", "text": text})
                 if pieces[-1].finish is not None:
                     finish, took = pieces[-1].finish, plain(pieces[-1].statistics)
+            await self._say(send, *_filtered(flow))
         except (RefusedError, EndedError) as refusal:
             stopping = RefusedError(503, "the server is stopping", "stopping")
             fault = refusal if isinstance(refusal, RefusedError) else stopping
@@ -355,6 +363,16 @@ class Kept(Answering):
         return found[-1]
 
 
+def _filtered(flow: Flow) -> list[Json]:
+    """What filters did to a reply, each kind once."""
+    done = {(one.action, one.finding.kind): one for watch in flow.watches for one in watch.decisions}
+    return [
+        {"type": "filter", "action": action, "reason": f"{kind} ({one.filter})"}
+        for (action, kind), one in done.items()
+        if action in ("mask", "block")
+    ]
+
+
 def _finished(streaming: Streaming, finish: str, took: Json | None) -> str | UserError:
     try:
         return streaming.finish(finish, took)
@@ -381,6 +399,8 @@ def _asked(history: History, desk: Desk, id: str, body: Ask) -> Question:
     if body.content is not None:
         if not body.content.strip():
             raise UserError("content", "empty", "a message with something in it", "write one")
+        if desk.guard and desk.guard.asked(body.content, log=False).action == "block":
+            raise answering.held(desk.guard, "content")
         message = history.add(id, "user", body.content, after=body.parent and sound(body.parent))
     elif body.parent is None:
         raise UserError("parent", None, "a message to answer", "say something first")
@@ -402,7 +422,7 @@ def _asked(history: History, desk: Desk, id: str, body: Ask) -> Question:
         threads=facts.get("threads"),
     )  # fmt: skip
     user = _path(history, id, message)[-1] if body.content is not None else None
-    asked = Asked(model, told, 1, lambda tokenizer: None, answering.conversation(model, listed))  # type: ignore[arg-type, return-value]
+    asked = Asked(model, told, 1, lambda tokenizer: None, answering.conversation(model, listed, desk.guard))  # type: ignore[arg-type, return-value]
     return Question(asked, id, message, user, about)
 
 

@@ -16,9 +16,11 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
-from netwright.chat.batch import Batch, Reply
+from netwright.chat.batch import Batch, Reply, Take
 from netwright.chat.engine import Prompt
+from netwright.chat.safety.guard import Guard, Watch
 from netwright.chat.sampling import Sampling
 from netwright.chat.turn import Piece
 
@@ -70,8 +72,10 @@ class Post:
 class Flow:
     """Replies that one client waits for."""
 
-    def __init__(self, post: Post, most: int = MOST) -> None:
-        self._post, self._most = post, most
+    def __init__(self, post: Post, most: int = MOST, guard: Guard | None = None) -> None:
+        self._post, self._most, self._guard = post, most, guard
+        self.watches: list[Watch] = []
+        """What a guard says of each reply."""
         self._parts: deque[Part] = deque()
         self._ready = asyncio.Event()
         self._fault: Exception | None = None
@@ -82,8 +86,28 @@ class Flow:
     def submit(self, batch: Batch, prompt: Prompt, sampling: Sampling) -> None:
         """Ask for one more reply. Raises what `Batch.submit` raises."""
         at = len(self.replies)
-        self.replies.append(batch.submit(prompt, sampling, lambda piece: self._post.put(self._arrived, (at, piece))))
+        if self._guard is None:
+            take: Take = lambda piece: self._post.put(self._arrived, (at, piece))  # noqa: E731
+        else:
+            self.watches.append(Watch(self._guard))
+            take = partial(self._watched, at, self.watches[at])
+        self.replies.append(batch.submit(prompt, sampling, take))
         self.left += 1
+
+    def _watched(self, at: int, watch: Watch, piece: Piece | BaseException) -> None:
+        """In the thread that makes pieces: what of them may be shown."""
+        shown: Piece | BaseException | None = piece
+        try:
+            if isinstance(piece, Piece):
+                shown = watch.push(piece)
+            if watch.ended or shown is piece:
+                watch.close()
+        except Exception as fault:  # a filter's: the engine goes on for the others
+            shown = fault
+        if (watch.blocked or isinstance(shown, Exception)) and len(self.replies) > at:
+            self.replies[at].cancel()
+        if shown is not None:
+            self._post.put(self._arrived, (at, shown))
 
     def _arrived(self, part: Part) -> None:
         piece = part[1]

@@ -19,6 +19,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from netwright.chat.history.store import History
+from netwright.chat.safety.guard import Guard
 from netwright.chat.server.app import app
 from netwright.chat.server.settings import Config
 from netwright.chat.server.shelf import Shelf
@@ -60,9 +61,10 @@ class Listening(uvicorn.Server):
         told: Callable[[str], None] = lambda address: None,
         history: History | None = None,
         runs: Path = Path("runs"),
+        guard: Guard | None = None,
     ) -> None:
         connections = Connections()
-        self.made = app(shelf, config, connections.cut, history, runs)
+        self.made = app(shelf, config, connections.cut, history, runs, guard)
         self._settings, self._told = config, told
 
         class Impatient(H11Protocol):

@@ -21,6 +21,10 @@ from netwright.data.tokenizer import Tokenizer
 Json = dict[str, Any]
 
 
+REASONS: Mapping[str | None, str] = {"blocked": "content_filter"}
+"""What OpenAI calls a finish that it calls otherwise."""
+
+
 @dataclass
 class Form:
     """What all replies to a request share. `logprobs`: None, or how many alternatives are told."""
@@ -92,12 +96,22 @@ class ChatForm(Form):
     def part(self, at: int, piece: Piece) -> Json:
         """A choice of a chunk."""
         delta = {"content": piece.text} if piece.text else {}
-        return {"index": at, "delta": delta, "logprobs": self._told(piece.tokens), "finish_reason": piece.finish}
+        return {
+            "index": at,
+            "delta": delta,
+            "logprobs": self._told(piece.tokens),
+            "finish_reason": REASONS.get(piece.finish, piece.finish),
+        }
 
     def choice(self, at: int, piece: Piece) -> Json:
         """A choice of a whole reply."""
         message = {"role": "assistant", "content": piece.text, "refusal": None}
-        return {"index": at, "message": message, "logprobs": self._told(piece.tokens), "finish_reason": piece.finish}
+        return {
+            "index": at,
+            "message": message,
+            "logprobs": self._told(piece.tokens),
+            "finish_reason": REASONS.get(piece.finish, piece.finish),
+        }
 
     def _told(self, tokens: Sequence[Token]) -> Json | None:
         if self.logprobs is None:
@@ -119,7 +133,12 @@ class CompletionForm(Form):
 
     def part(self, at: int, piece: Piece) -> Json:
         """A choice of a chunk."""
-        return {"index": at, "text": piece.text, "logprobs": self._told(piece.tokens), "finish_reason": piece.finish}
+        return {
+            "index": at,
+            "text": piece.text,
+            "logprobs": self._told(piece.tokens),
+            "finish_reason": REASONS.get(piece.finish, piece.finish),
+        }
 
     choice = part
 

@@ -116,6 +116,7 @@ def gathered(path: Path | None, overrides: Sequence[str], environment: Mapping[s
     `key`, or else NETWRIGHT_API_KEY, is added to the keys of the file under the name "main". Raises UserError.
     """
     values = recipe.read_toml(path) if path else {}
+    values.pop("safety", None)  # `chat.safety.rules` reads it
     told = values.get("serve", {})
     plain = key or environment.get(KEY, "")
     if plain and isinstance(told, dict) and isinstance(told.get("keys", {}), dict):

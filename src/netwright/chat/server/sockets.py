@@ -73,7 +73,7 @@ async def _one(message: Any, inbox: asyncio.Queue[Any], line: _Line, desk: Desk,
     try:
         request = _request(message)
         with holder.request():
-            asked = answering.chat(request, desk.shelf, desk.config)
+            asked = answering.chat(request, desk)
             sending = asyncio.ensure_future(_stream(asked, line, desk, note, holder))
             try:
                 ended = await _until_cancelled(sending, inbox, line)
