@@ -49,7 +49,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--reply", type=int, default=64)
     args = parser.parse_args()
-    args.folder, args.precision = opening.served(args.artifact, args.runs)
+    found = opening.served(args.artifact, args.runs)
+    args.folder, args.precision = found.folder, found.precision
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     print(f"load {load}; {os.cpu_count()} CPUs; {args.threads} threads; {time.strftime('%Y-%m-%d')}; {args.folder}")
     VERBS[args.verb](args)

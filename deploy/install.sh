@@ -20,7 +20,13 @@ while [ $# -gt 0 ]; do
     case $1 in
         --service) service=yes ;;
         --remove) remove=yes ;;
-        --prefix) [ $# -gt 1 ] || fail "--prefix wants a folder"; prefix=$2; bin=$2/bin; shift ;;
+        --prefix)
+            [ $# -gt 1 ] && [ -n "$2" ] || fail "--prefix wants a folder"
+            case $2 in *[!A-Za-z0-9/._-]*) fail "--prefix $2: letters, digits and / . _ - only" ;; esac
+            prefix=$(mkdir -p "$2" && cd "$2" && pwd)
+            bin=$prefix/bin
+            shift
+            ;;
         -h|--help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) fail "unknown option $1; known: --service, --prefix DIR, --remove, --help" ;;
     esac
@@ -52,7 +58,7 @@ free=$(df -Pk "$prefix" | awk 'NR == 2 {print $4}')
 [ "$free" -ge 4000000 ] || fail "$prefix has $((free / 1000)) MB free, and 4000 MB are needed"
 [ -x "$prefix/venv/bin/python" ] || "$python" -m venv "$prefix/venv"
 pip=("$prefix/venv/bin/python" -m pip install --disable-pip-version-check -c "$source/constraints.txt")
-echo "1/2 PyTorch for processors, some 200 MB"
+echo "1/2 PyTorch: 200 MB for processors alone, gigabytes where the index has builds for CUDA only"
 "${pip[@]}" "$(sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' "$source/pyproject.toml")"
 echo "2/2 netwright, with its server and its runtimes"
 "${pip[@]}" "$source[serve]"

@@ -36,6 +36,8 @@ STREAMS = 64
 """Replies that are read together, at most."""
 BESIDE = 64
 """Tokens of prompts that are read in one go beside replies that are under way: more of them makes those wait longer."""
+WITHIN = 4
+"""In so many steps all prompts that wait are read, however many came at once: else the last waits for all before."""
 
 
 Take = Callable[[Piece | BaseException], None]
@@ -221,7 +223,8 @@ class Together(Batch):
         alone = len(self._active) == 1
         ready = [one for one in self._active if not one.unread]
         plan = [(one, one.turn.wants(guess=alone)) for one in ready]
-        left = BESIDE if plan else AT_ONCE
+        waiting = sum(len(one.unread) for one in self._active)
+        left = max(BESIDE, waiting // WITHIN) if plan else AT_ONCE
         for one in self._active:
             if left and (ids := one.unread[:left]):
                 plan.append((one, ids))

@@ -65,7 +65,7 @@ def main(args: argparse.Namespace) -> Answer:
     args.model = given or DEFAULT
     args.system, args.precision = args.system or config.system, args.precision or config.precision or None
     args.threads = args.threads or config.threads
-    args.device = config.device if args.device == "CPU" else args.device
+    args.device = args.device or config.device
     args.no_history = args.no_history or not config.history
     detect.check_threads("--threads", args.threads)
     threads = args.threads or detect.usable_threads()

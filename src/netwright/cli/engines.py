@@ -12,7 +12,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=0, help="0: as many as this process may use")
     parser.add_argument("--precision", metavar="NAME", help="what to compute in; by default what is stored")
     parser.add_argument(
-        "--device", metavar="NAME", default="CPU",
+        "--device", metavar="NAME",
         help="of an OpenVINO export: CPU, GPU, NPU, AUTO, or HETERO:GPU,CPU (default: CPU)",
     )  # fmt: skip
     parser.add_argument(
@@ -27,8 +27,9 @@ def chosen(args: argparse.Namespace, artifact: Any, threads: int) -> Any:
 
     from netwright.chat import choice, opening
 
-    if args.precision or args.threads or artifact.format != "torch" or args.device.upper() != "CPU":
-        return opening.opened(artifact, threads, args.precision, device=args.device)
+    device = args.device or "CPU"
+    if args.precision or args.threads or artifact.format != "torch" or device.upper() != "CPU":
+        return opening.opened(artifact, threads, args.precision, device=device)
     found = choice.choose(artifact, args.runs) if args.explain else choice.known(artifact, args.runs)
     if found is None:
         if not getattr(args, "json", False):

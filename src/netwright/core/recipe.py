@@ -90,13 +90,15 @@ def from_environment(environment: Mapping[str, str], sections: Mapping[str, type
     found = []
     for section, config in sections.items():
         prefix = f"NETWRIGHT_{section}_".upper()
+        kinds = {one.name: str(one.type) for one in dataclasses.fields(config)}
         tables = {one.name for one in dataclasses.fields(config) if str(one.type).startswith("dict")}
         known = {
             f"{prefix}{one.name.upper()}": one.name for one in dataclasses.fields(config) if one.name not in tables
         }
         for name, value in environment.items():
             if name in known:
-                found.append(f"{section}.{known[name]}={value}")
+                text = kinds[known[name]] == "str"  # as it is, whatever it looks like
+                found.append(f"{section}.{known[name]}={_toml(value) if text else value}")
             elif name.startswith(prefix):
                 raise UserError("environment", name, did_you_mean(name, known), f"unset {name}")
     return found

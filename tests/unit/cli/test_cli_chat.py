@@ -116,6 +116,10 @@ def test_a_file_the_environment_and_words_say_what_is_set_and_the_later_wins(tmp
     )  # fmt: skip
     assert cli.main(["chat", "from-words", "--config", str(path), "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["model"] == "from-words"
+    monkeypatch.setenv("NETWRIGHT_CHAT_MODEL", "2024")
+    monkeypatch.setenv("NETWRIGHT_CHAT_SYSTEM", 'two\nlines, and "signs"')
+    assert cli.main(told) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "2024"
     monkeypatch.setenv("NETWRIGHT_CHAT_MODLE", "x")
     assert cli.main(told) == 2
     assert "NETWRIGHT_CHAT_MODEL" in capsys.readouterr().err

@@ -35,6 +35,8 @@ from netwright.core.error import UserError
 EVERY_S = 0.25
 STALE_S = 600.0
 INTERRUPTED = "interrupted"
+CUT = ("cancelled", INTERRUPTED)
+"""How a reply ends that was not to end there."""
 
 
 class Streaming:
@@ -91,16 +93,14 @@ class Streaming:
             self.fault = refusal
         self._last = self._clock()
 
-    def finish(self, finish: str, statistics: Mapping[str, Any] | None = None) -> str:
+    def finish(self, finish: str, statistics: Mapping[str, Any] | None = None) -> str | None:
         """Make a message of the text, at which the conversation stands then; returns its id.
 
-        Raises UserError where the conversation was deleted meanwhile, or the database is away; then it may be tried
-        again, and nothing is lost.
+        A reply that was cut before it said anything leaves nothing: None. Raises UserError where the conversation was
+        deleted meanwhile, or the database is away; then it may be tried again, and nothing is lost.
         """
-        self._ending = (finish, statistics or {}, True)
-        made = self._end(*self._ending)
-        assert made is not None
-        return made
+        self._ending = (finish, statistics or {}, finish not in CUT)
+        return self._end(*self._ending)
 
     def _end(self, finish: str, statistics: Mapping[str, Any], keep_empty: bool) -> str | None:
         with db.writing(self._engine) as connection:

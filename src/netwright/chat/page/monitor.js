@@ -113,20 +113,17 @@ function card(name, value, bad = false) {
 
 function show(data) {
   const last = data.points.at(-1);
-  const mean = (of) => {
-    const seen = data.points.map((one) => one[of]).filter((x) => x !== null);
-    return seen.length ? seen.reduce((a, b) => a + b, 0) / seen.length : null;
-  };
+  const all = data.totals, mean = (sum, count) => (count ? sum / count : null);
   const up = data.now - data.since;
   const running = up > 86400 ? `${short(up / 86400, 2)} days` : up > 3600 ? `${short(up / 3600, 2)} h` : `${Math.max(1, Math.round(up / 60))} min`;
-  const rate = mean("per_second"), first = mean("first_token");
+  const rate = mean(all.counted, all.token_seconds), first = mean(all.first_token, all.replies);
   $("now").replaceChildren(
     card("running", running),
     card("memory", last ? bytes(last.memory) : "–"),
     card("tokens a second in a reply", rate === null ? "–" : short(rate)),
     card("to the first token", first === null ? "–" : seconds(first)),
-    card("requests", short(data.totals.requests, 6)),
-    card("faults of the server", data.totals.errors ? short(data.totals.errors, 6) : "none", data.totals.errors > 0),
+    card("requests", short(all.requests, 6)),
+    card("faults of the server", all.errors ? short(all.errors, 6) : "none", all.errors > 0),
   );
   $("charts").replaceChildren(...SERIES.map((one) => chart(one, data)));
   const groups = new Map();

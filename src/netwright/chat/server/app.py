@@ -59,6 +59,8 @@ def app(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if monitor:
+            await monitor.take()
         desk.stop()
         await shelf.close()
         desk.readers.shutdown(wait=False)

@@ -12,10 +12,11 @@ import asyncio
 import contextlib
 import datetime
 import secrets
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from pathlib import Path as Folder
-from typing import Annotated, Any, Literal
+from typing import IO, Annotated, Any, Literal
 
 from fastapi import FastAPI, Path, Query, Request
 from pydantic import BaseModel, Field
@@ -33,12 +34,15 @@ from netwright.chat.server.flow import EndedError, Flow
 from netwright.chat.server.gate import HOLDER, NOTE
 from netwright.chat.server.monitor import Monitor
 from netwright.chat.server.refusal import RefusedError, json_response, refusal_of
+from netwright.core import db
 from netwright.core.error import UserError, did_you_mean
 from netwright.core.recipe import plain
 from netwright.data.text import Message
 
 Json = dict[str, Any]
 Id = Annotated[str, Path(max_length=128)]
+IN_MEMORY = 4_000_000
+"""Bytes of a file of chats that are kept in memory; more go to disk."""
 MOST = 200
 """Conversations, or messages found, in one answer."""
 SETTINGS = {
@@ -161,12 +165,14 @@ def _conversations(made: FastAPI, history: History) -> None:
     def change(id: Id, body: Change) -> Response:
         """Change what is said of one, or which branch it shows."""
         with refused():
+            wanted = {nodes.tag(tag) for tag in body.tags or ()}
             if body.title is not None:
+                nodes.title(body.title)
                 history.rename(sound(id), body.title)
             if body.pinned is not None:
                 history.pin(sound(id), body.pinned)
             if body.tags is not None:
-                wanted, now = {nodes.tag(tag) for tag in body.tags}, set(history.conversation(sound(id)).tags)
+                now = set(history.conversation(sound(id)).tags)
                 for tag in wanted - now:
                     history.tag(id, tag)
                 for tag in now - wanted:
@@ -264,10 +270,15 @@ def _all(made: FastAPI, history: History, desk: Desk) -> None:
         with refused():
             ids = [history.conversation(sound(conversation)).id] if conversation else None
             parts = formats.written(history, format, ids)
-        suffix = formats.FORMATS[format][0]
-        headers = {"Content-Disposition": f'attachment; filename="chats{suffix}"', "X-Content-Type-Options": "nosniff"}
-        encoded = (part.encode("utf-8", "replace") for part in parts)
-        return StreamingResponse(encoded, headers=headers, media_type="application/octet-stream")
+            headers = {
+                "Content-Disposition": f'attachment; filename="chats{formats.FORMATS[format][0]}"',
+                "X-Content-Type-Options": "nosniff",
+            }
+            file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (a slow reader must not hold the database)
+            for part in parts:
+                file.write(part.encode("utf-8", "replace"))
+        file.seek(0)
+        return StreamingResponse(_closing(file), headers=headers, media_type="application/octet-stream")
 
     @made.post("/api/import", **OWN)
     async def bring(request: Request) -> Response:
@@ -286,6 +297,12 @@ def _all(made: FastAPI, history: History, desk: Desk) -> None:
         """How fast a model would answer on other hardware, with intervals."""
         folder = desk.shelf.volumes[desk.shelf.known(model)].folder
         return json_response({"devices": elsewhere.predicted(folder, prompt, reply) if folder else []})
+
+
+def _closing(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while part := file.read(65536):
+            yield part
 
 
 @dataclass(frozen=True)
@@ -316,7 +333,15 @@ class Kept(Answering):
 
     async def _streamed(self, flow: Flow, form: Any, account: Account, send: Any) -> None:
         told, history = self._question, self._history
-        streaming = await asyncio.to_thread(history.begin, told.conversation, told.about, told.message)
+        beginning = asyncio.ensure_future(asyncio.to_thread(history.begin, told.conversation, told.about, told.message))
+        try:
+            with refused():
+                streaming = await asyncio.shield(beginning)
+        except asyncio.CancelledError:  # the client left meanwhile: what was begun ends, and leaves nothing
+            flow.cancel()
+            with contextlib.suppress(UserError):
+                await asyncio.to_thread((await beginning).mend)
+            raise
         finish, took, fault = "cancelled", None, None
         try:
             await send({"type": "http.response.start", "status": 200, "headers": answering.EVENTS})
@@ -343,6 +368,9 @@ class Kept(Answering):
         if fault is not None:
             self._note.fault = fault.code
             await self._say(send, {"type": "error", **fault.body}, more=False)
+            return
+        if kept is None:  # it was cut before it said anything: nothing of it is kept
+            await self._say(send, {"type": "end", "message": self._message(streaming, "", finish, took)}, more=False)
             return
         told_last = await asyncio.to_thread(self._last, streaming)
         await self._say(send, {"type": "end", "message": told_last}, more=False)
@@ -373,7 +401,7 @@ def _filtered(flow: Flow) -> list[Json]:
     ]
 
 
-def _finished(streaming: Streaming, finish: str, took: Json | None) -> str | UserError:
+def _finished(streaming: Streaming, finish: str, took: Json | None) -> str | UserError | None:
     try:
         return streaming.finish(finish, took)
     except UserError as fault:  # deleted meanwhile, or the database is away: the text so far is kept as it was
@@ -449,7 +477,7 @@ def refused() -> Iterator[None]:
         told = refusal_of(fault)
         if fault.allowed.startswith(("no such", "no message")):
             told = RefusedError(404, told.message, "not_found", told.param)
-        elif fault.setting == "database":
+        elif fault.setting in ("database", db.VARIABLE):
             told = RefusedError(503, "the history is away; try again", "history_unavailable")
         raise told from None
 
@@ -482,7 +510,7 @@ def _node(node: Node, siblings: list[str]) -> Json:
     last = node.replies[-1] if node.replies else None
     reply = None if last is None else {
         **_about(last), "id": last.id, "finish": last.finish, "statistics": dict(last.statistics) or None,
-        "thumb": node.thumb, "note": last.note,
+        "thumb": last.thumb, "note": last.note,
     }  # fmt: skip
     return {
         "id": node.id, "parent": node.parent, "role": node.role, "content": node.content, "siblings": siblings,
@@ -502,4 +530,8 @@ def _named(told: Mapping[str, Any]) -> Json:
 
 
 def _time(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
+    try:
+        told = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    except (ValueError, OverflowError, OSError):  # a file that was imported may say anything
+        told = datetime.datetime.fromtimestamp(0, datetime.UTC)
+    return told.isoformat(timespec="seconds")

@@ -22,14 +22,19 @@ DEVICES = (
     "Radeon RX 7900 XTX", "Instinct MI300X", "M1 Max", "M2 Ultra", "Arc A770 16GB",
 )  # fmt: skip
 """What people have at home, in a workstation, or rent."""
-STORED = {"int8-weights": "int8", "int4-weights": "int4", "int8": "int8", "int4": "int4", "fp16": "fp16"}
+STORED = {
+    "int8-weights": "int8", "int4-weights": "int4", "int8": "int8", "int4": "int4", "fp16": "fp16", "fp32": "fp32",
+}  # fmt: skip
 
 
 @functools.lru_cache(maxsize=64)
 def predicted(folder: Path, prompt: int, reply: int) -> list[dict[str, Any]]:
     """Tokens a second and seconds to the first, of each device that the model fits on; the fastest first."""
     artifact = artifacts.read(folder)
-    model = shape(artifact)
+    try:
+        model = shape(artifact)
+    except UserError:
+        return []
     found = []
     for name in DEVICES:
         try:
@@ -46,6 +51,8 @@ def predicted(folder: Path, prompt: int, reply: int) -> list[dict[str, Any]]:
 def shape(artifact: artifacts.Artifact) -> LLM:
     """The model of an artifact, as predictions take it. Raises UserError for a network that was resized."""
     told = artifact.model
+    if "resized" in told:
+        raise UserError("model", artifact.name, "it was pruned: its layers differ", "netwright predict FOLDER")
     gpt2 = told["name"] == "gpt2"
     try:
         return LLM(

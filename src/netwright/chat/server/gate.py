@@ -133,7 +133,11 @@ class Gate:
         origin = headers.get("origin")
         if origin is None or (scope["type"] == "http" and scope["method"] in ("GET", "HEAD")):
             return
-        if urlsplit(origin).netloc != headers.get("host") and not {origin, "*"} & set(self._config.cors):
+        try:
+            own = urlsplit(origin).netloc == headers.get("host")
+        except ValueError:
+            own = False
+        if not own and not {origin, "*"} & set(self._config.cors):
             raise RefusedError(403, "pages of this origin may not ask; see serve.cors", "unknown_origin")
 
     async def _refused(
@@ -161,6 +165,8 @@ class Gate:
     def _noted(self, scope: Scope, note: Note) -> None:
         route = getattr(scope.get("route"), "path", "") or "other"
         self._metrics.requests.add(1, route=route, status=str(note.status))
+        if note.fault and note.status == 200:
+            self._metrics.faults.add(1, code=note.fault)
         if not self._logs:
             return
         line = {

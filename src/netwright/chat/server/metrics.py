@@ -67,13 +67,16 @@ class Metrics:
         self.requests = Counter("netwright_requests_total", "Requests that were answered, by route and status.")
         self.tokens = Counter("netwright_tokens_total", "Tokens of prompts and replies, by model.")
         self.cancelled = Counter("netwright_cancelled_total", "Requests whose client left, or took nothing.")
+        self.faults = Counter("netwright_stream_faults_total", "Streams that had begun and ended in a fault, by code.")
         self.first = Histogram("netwright_first_token_seconds", "From a request to its first token.", FIRST)
         self.each = Histogram("netwright_token_seconds", "Each token after the first: a reply's mean.", EACH)
 
     def text(self, gauges: Iterable[Gauge]) -> str:
         """All of it."""
         lines = [
-            line for one in (self.requests, self.tokens, self.cancelled, self.first, self.each) for line in one.lines()
+            line
+            for one in (self.requests, self.tokens, self.cancelled, self.faults, self.first, self.each)
+            for line in one.lines()
         ]
         named: set[str] = set()
         for name, about, labels, value in gauges:

@@ -11,6 +11,8 @@ outlives the server. Feedback is the history's own. Knows no page.
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -18,12 +20,12 @@ from typing import Any
 import psutil
 import sqlalchemy as sa
 
-from netwright.chat.history.schema import replies
+from netwright.chat.history.schema import lock, replies
 from netwright.chat.history.store import History
 from netwright.chat.server.answering import Desk
 from netwright.core import db
-from netwright.core.error import UserError
 
+_LOG = logging.getLogger("netwright.serve")
 EVERY_S = 30.0
 KEPT_S = 31 * 86_400
 """Rows that are older go."""
@@ -71,26 +73,30 @@ class Monitor:
         self._history, self._desk = history, desk
         self._process = psutil.Process()
         self._process.cpu_percent()
-        self._last, self._at = self._counts(), time.time()
-        self.begun = self._at
+        self._last, self._at = self._counts(), time.monotonic()
+        self.begun = time.time()
         with db.writing(history.engine) as connection:
+            lock(connection)
             schema.create_all(connection)
 
     async def run(self) -> None:
         """Take samples until cancelled; a database that is away costs rows, and nothing else."""
         while True:
             await asyncio.sleep(EVERY_S)
-            row = self.sample()
-            try:
-                await asyncio.to_thread(self.keep, row)
-            except UserError:
-                continue
+            await self.take()
+
+    async def take(self) -> None:
+        """Take a sample and keep it."""
+        try:
+            await asyncio.to_thread(self.keep, self.sample())
+        except Exception as fault:
+            _LOG.warning("%s", json.dumps({"monitor": f"{type(fault).__name__}: {fault}"[:500]}))
 
     def sample(self) -> dict[str, Any]:
         """What happened since the last sample, and how the process is now."""
-        counts, now = self._counts(), time.time()
+        counts, now = self._counts(), time.monotonic()
         row: dict[str, Any] = {name: counts[name] - self._last[name] for name in ADDED}
-        row |= {"time": now, "seconds": now - self._at, "memory": self._process.memory_info().rss}
+        row |= {"time": time.time(), "seconds": now - self._at, "memory": self._process.memory_info().rss}
         row |= {"cpu": self._process.cpu_percent() / 100, "waiting": self._waiting()}
         self._last, self._at = counts, now
         return row
@@ -115,19 +121,26 @@ class Monitor:
     def series(self, hours: float) -> dict[str, Any]:
         """The last hours: sums and means of samples, feedback and evaluations, oldest first."""
         begin = time.time() - 3600 * hours
+        width = max(3600 * hours / POINTS, EVERY_S)
+        bucket = sa.cast((samples.c.time - begin) / width, sa.Integer).label("bucket")
+        parts = sa.select(
+            sa.func.max(samples.c.time).label("time"), sa.func.max(samples.c.memory).label("memory"),
+            sa.func.max(samples.c.waiting).label("waiting"), sa.func.sum(samples.c.seconds).label("seconds"),
+            sa.func.sum(samples.c.cpu * samples.c.seconds).label("cpu"),
+            *(sa.func.sum(samples.c[name]).label(name) for name in ADDED), bucket,
+        )  # fmt: skip
+        parts = parts.where(samples.c.time >= begin).group_by(bucket).order_by(bucket)
         with db.looking(self._history.engine) as connection:
-            found = connection.execute(sa.select(samples).where(samples.c.time >= begin).order_by(samples.c.time))
-            rows = [dict(row) for row in found.mappings()]
+            rows = [dict(row) for row in connection.execute(parts).mappings()]
             said = sa.select(replies.c.ended, replies.c.thumb, replies.c.note, replies.c.model)
             said = said.where(replies.c.thumb != 0, replies.c.created >= begin).order_by(replies.c.created)
             thumbs = [dict(row) for row in connection.execute(said).mappings()]
             seen = sa.select(evaluations).where(evaluations.c.time >= begin).order_by(evaluations.c.time)
             judged = [dict(row) for row in connection.execute(seen).mappings()]
-        width = max(3600 * hours / POINTS, EVERY_S)
         return {
             "since": self.begun, "now": time.time(), "hours": hours,
-            "totals": {name: sum(row[name] for row in rows) for name in ("requests", "errors", "tokens")},
-            "points": [_joined(part) for part in _parts(rows, begin, width)],
+            "totals": {name: sum(row[name] for row in rows) for name in ADDED},
+            "points": [_point(row) for row in rows],
             "feedback": {
                 "good": sum(one["thumb"] > 0 for one in thumbs), "bad": sum(one["thumb"] < 0 for one in thumbs),
                 "notes": [
@@ -144,9 +157,11 @@ class Monitor:
         for labels, count in metrics.requests.values.items():
             status = dict(labels)["status"][:1]
             by_status[status] = by_status.get(status, 0) + count
+        busy = sum(count for labels, count in metrics.requests.values.items() if dict(labels)["status"] == "503")
         tokens = sum(count for labels, count in metrics.tokens.values.items() if dict(labels)["kind"] == "reply")
         return {
-            "requests": sum(by_status.values()), "refused": by_status.get("4", 0), "errors": by_status.get("5", 0),
+            "requests": sum(by_status.values()), "refused": by_status.get("4", 0) + busy,
+            "errors": by_status.get("5", 0) - busy + sum(metrics.faults.values.values()),
             "tokens": tokens, "replies": sum(metrics.first.counts), "first_token": metrics.first.sum,
             "counted": sum(metrics.each.counts), "token_seconds": metrics.each.sum,
         }  # fmt: skip
@@ -155,24 +170,13 @@ class Monitor:
         return sum(flow.left for flow in self._desk.flows)
 
 
-def _parts(rows: Sequence[dict[str, Any]], begin: float, width: float) -> list[list[dict[str, Any]]]:
-    """Rows of the same stretch of time, together."""
-    parts: dict[int, list[dict[str, Any]]] = {}
-    for row in rows:
-        parts.setdefault(int((row["time"] - begin) / width), []).append(row)
-    return list(parts.values())
-
-
-def _joined(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One point out of some rows: rates a minute, means, peaks; None where nothing was counted."""
-    summed = {name: sum(row[name] for row in rows) for name in (*ADDED, "seconds")}
-    minutes = max(summed["seconds"], 1e-9) / 60
+def _point(row: dict[str, Any]) -> dict[str, Any]:
+    """One point out of the sums of some rows: rates, means, peaks; None where nothing was counted."""
+    seconds = max(row["seconds"], 1e-9)
     return {
-        "time": rows[-1]["time"],
-        "requests": summed["requests"] / minutes, "errors": summed["errors"] / minutes,
-        "refused": summed["refused"] / minutes, "tokens": summed["tokens"] / minutes / 60,
-        "first_token": summed["first_token"] / summed["replies"] if summed["replies"] else None,
-        "per_second": summed["counted"] / summed["token_seconds"] if summed["token_seconds"] else None,
-        "memory": max(row["memory"] for row in rows), "waiting": max(row["waiting"] for row in rows),
-        "cpu": sum(row["cpu"] * row["seconds"] for row in rows) / max(summed["seconds"], 1e-9),
+        "time": row["time"], "requests": 60 * row["requests"] / seconds, "errors": 60 * row["errors"] / seconds,
+        "refused": 60 * row["refused"] / seconds, "tokens": row["tokens"] / seconds,
+        "first_token": row["first_token"] / row["replies"] if row["replies"] else None,
+        "per_second": row["counted"] / row["token_seconds"] if row["token_seconds"] else None,
+        "memory": row["memory"], "waiting": row["waiting"], "cpu": row["cpu"] / seconds,
     }  # fmt: skip

@@ -9,6 +9,7 @@ finds becomes rows of the monitor. A model that cannot be evaluated says why in 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -16,6 +17,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from netwright.chat.server.monitor import Monitor
 from netwright.chat.server.settings import Config
@@ -25,6 +28,8 @@ from netwright.core.error import UserError
 _LOG = logging.getLogger("netwright.serve")
 FIRST_S = 60.0
 """Seconds after the start of the first evaluation; then they are `serve.evaluate_hours` apart."""
+LONGEST_S = 6 * 3600.0
+"""Seconds that an evaluation may take."""
 LOWEST = 19
 """What `nice` calls the lowest priority."""
 
@@ -43,8 +48,10 @@ class Reevaluation:
             for name in self._shelf.volumes:
                 try:
                     await self.judge(name)
-                except (UserError, OSError, ValueError, KeyError) as fault:
-                    _LOG.warning("%s", json.dumps({"evaluation": name, "fault": str(fault)[:500]}))
+                except Exception as fault:  # the others, and the next time, go on
+                    _LOG.warning(
+                        "%s", json.dumps({"evaluation": name, "fault": f"{type(fault).__name__}: {fault}"[:500]})
+                    )
             await asyncio.sleep(max(1.0, 3600 * self._config.evaluate_hours - (time.monotonic() - begin)))
 
     async def judge(self, name: str) -> None:
@@ -58,14 +65,17 @@ class Reevaluation:
         process = await asyncio.create_subprocess_exec(
             *command, "evaluate.threads=1", f"runs={self._runs}", stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": "1"}, preexec_fn=_lowest if hasattr(os, "nice") else None,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         try:
-            out, err = await process.communicate()
-        except asyncio.CancelledError:
-            process.kill()
-            await process.wait()
-            raise
+            with contextlib.suppress(psutil.Error):
+                psutil.Process(process.pid).nice(LOWEST if psutil.POSIX else psutil.IDLE_PRIORITY_CLASS)
+            async with asyncio.timeout(LONGEST_S):
+                out, err = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
         if process.returncode:
             last = (err.decode("utf-8", "replace").strip().splitlines() or ["no word"])[-1]
             raise UserError("evaluation", name, last, "netwright evaluate " + str(folder))
@@ -79,7 +89,3 @@ class Reevaluation:
         ]
         artifact = next((one["artifact"] for one in rows if one.get("artifact")), "")
         self._monitor.judged(name, str(artifact), rows)
-
-
-def _lowest() -> None:
-    os.nice(LOWEST)

@@ -205,3 +205,36 @@ def test_the_page_asks_nobody_else_and_needs_no_key_but_its_data_do(tmp_path):
         told = api.get("/api/state", headers={"Authorization": "Bearer secret-key"}).json()
         assert told["default"] == "m"
         assert told["sampling"]["temperature"] == 0.7
+
+
+def test_a_file_may_say_any_time_and_the_list_still_stands(api):
+    for at, time_ in enumerate((1760000000000, 1e18, -1e18)):
+        text = json.dumps([{"messages": [{"role": "user", "content": f"odd time {at}"}], "update_time": time_}])
+        assert api.post("/api/import", content=text).status_code in (200, 400)
+    assert api.get("/api/conversations").status_code == 200
+    assert api.get("/api/search", params={"q": "odd"}).status_code == 200
+
+
+def test_who_leaves_before_the_first_word_leaves_no_empty_reply(tmp_path):
+    batch, _ = endless("a", 0.3)
+    with (
+        History.open(tmp_path) as history,
+        served({"m": batch}, history=history) as server,
+        httpx.Client(base_url=server.at, timeout=20) as api,
+    ):
+        id = begin(api)
+        with api.stream("POST", f"/api/conversations/{id}/replies", json={"content": "go"}) as answer:
+            next(answer.iter_lines())
+        deadline = time.monotonic() + 10
+        while server.made.state.desk.flows and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.1)
+        assert [node.role for node in history.path(id)] == ["user"]
+        assert history.verify() == []
+
+
+def test_a_change_that_is_wrong_changes_nothing_and_an_odd_origin_is_refused(api):
+    id = begin(api, title="Before")
+    assert api.patch(f"/api/conversations/{id}", json={"title": "After", "tags": [""]}).status_code == 400
+    assert api.get(f"/api/conversations/{id}").json()["title"] == "Before"
+    assert api.post("/api/conversations", headers={"Origin": "http://["}, json={}).status_code == 403

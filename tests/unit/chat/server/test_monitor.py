@@ -89,7 +89,10 @@ def test_an_evaluation_runs_beside_the_server_and_one_that_fails_says_why(watche
     measured = {"quantity": "perplexity", "value": 2.0, "low": 1.0, "high": 3.0, "artifact": "d", "conditions": {}}
     told = json.dumps({"models": [{"measurements": [{**measured, "conditions": {"score": "right"}}, measured]}]})
     script.write_text(
-        f"import os, sys\nassert os.nice(0) == {reevaluation.LOWEST}\nassert os.environ['OMP_NUM_THREADS'] == '1'\n"
+        "import os, sys, time\n"
+        "time.sleep(0.5)\n"
+        f"assert os.nice(0) == {reevaluation.LOWEST}\n"
+        "assert os.environ['OMP_NUM_THREADS'] == '1'\n"
         f"print({told!r}) if 'good' in sys.argv[2] else sys.exit('broken file')\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
