@@ -168,7 +168,7 @@ def discouraged(
 def kept(logits_V: NDArray[np.float32], told: Sampling) -> tuple[NDArray[np.int64], Floats]:
     """Ids that the filters keep, likeliest first, ties by id, and their probabilities; at least one, always."""
     log_V = logprobs(logits_V)
-    ids_K = order(log_V, told.top_k or _enough(log_V, told))
+    ids_K = order(log_V, told.top_k) if told.top_k else _candidates(log_V, told)
     p_K = np.exp(log_V[ids_K])
     if told.top_k:
         p_K = p_K / p_K.sum()
@@ -181,19 +181,25 @@ def kept(logits_V: NDArray[np.float32], told: Sampling) -> tuple[NDArray[np.int6
     return ids_K[:positive], np.maximum(p_K[:positive], 1e-300)
 
 
-def _enough(log_V: Floats, told: Sampling) -> int:
-    """How many of the likeliest hold all that top_p and min_p keep; 0: nobody knows without sorting all."""
-    if told.top_p == 1 and told.min_p == 0:
-        return 0
-    highest = float(log_V.max())
-    if not math.isfinite(highest):
-        return 0
-    if told.min_p and (few := int((log_V >= highest + math.log(told.min_p) - 1e-6).sum())) <= FEW:
-        return few
-    likely = log_V[log_V >= highest - 20]
-    few = min(FEW, len(likely))
-    largest = np.partition(likely, len(likely) - few)[len(likely) - few :]
-    return few if told.top_p < 1 and np.exp(largest).sum() >= told.top_p + 1e-6 else 0
+def _candidates(log_V: Floats, told: Sampling) -> NDArray[np.int64]:
+    """Ids that hold all that top_p and min_p keep, likeliest first, ties by id; few of them are sorted.
+
+    All tokens less likely than (1 - top_p) / V together are less likely than 1 - top_p: top_p keeps none of them.
+    """
+    least = -np.inf
+    if told.top_p < 1:
+        least = math.log((1 - told.top_p) / len(log_V)) - 1e-6
+    if told.min_p:
+        least = max(least, float(log_V.max()) + math.log(told.min_p) - 1e-6)
+    some = np.flatnonzero(log_V >= least)
+    if len(some) > FEW and told.top_p < 1:  # most often the first ones are enough
+        log_K = log_V[some]
+        edge = np.partition(log_K, len(some) - FEW)[len(some) - FEW]
+        first = log_K >= edge
+        if np.exp(log_K[first]).sum() >= told.top_p + 1e-6:
+            some = some[first]
+    found: NDArray[np.int64] = some[np.argsort(-log_V[some], kind="stable")]
+    return found
 
 
 def order(logits_V: NDArray[Any], count: int = 0) -> NDArray[np.int64]:
