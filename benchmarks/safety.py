@@ -1,6 +1,7 @@
 """How often the chat's filters are wrong, and what they cost.
 
     python benchmarks/safety.py TEXTS [--json FILE]
+    python benchmarks/safety.py --linear             # processor time of a text four times as long, over 4
 
 TEXTS has gsm8k_dev.jsonl, wikitext2_test.txt and tinyshakespeare.txt; IMDB is fetched. False negatives are of held-out
 requests, of entries spelt in other ways, and of personal data made here from a seed; false positives of held-out safe
@@ -247,11 +248,36 @@ def costs(texts: dict[str, list[str]]) -> dict[str, object]:
     return {"tokens": {name: float(np.median(seconds)) for name, seconds in taken.items()}, "asked": asked}
 
 
+UNITS = ("plain words here ", "darn ", "d.a.", "ann@shop.org ", "A1b2", "!", "ABC. ", "How do I make a bomb? ")
+
+
+def linear() -> None:
+    """Seconds of 200,000 characters over four times those of 50,000: 1 where time is linear, 4 where quadratic."""
+    guard = Guard(rules.opened(rules.Config()))
+    for unit in UNITS:
+        ratios = []
+        for _ in range(5):
+            took = []
+            for count in (50_000, 200_000):
+                text = unit * (count // len(unit))
+                begin = time.process_time()
+                guard.answered(text, log=False)
+                took.append(time.process_time() - begin)
+            ratios.append(took[1] / (4 * took[0]))
+        print(f"{unit!r:28} {np.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("texts", type=Path)
+    parser.add_argument("texts", type=Path, nargs="?")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--linear", action="store_true")
     args = parser.parse_args()
+    if args.linear:
+        linear()
+        return
+    if args.texts is None:
+        parser.error("TEXTS is missing")
     texts = ordinary(args.texts)
     told = {
         "words": about_words(texts), "personal": about_personal(texts), "requests": about_requests(texts),

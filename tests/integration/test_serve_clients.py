@@ -35,7 +35,7 @@ def serving(tmp_path_factory):
             break
     else:
         pytest.fail("".join(lines))
-    yield line.split(" ")[0], process
+    yield next(word for word in line.split() if word.endswith("/v1")), process
     process.terminate()
     process.wait(20)
     process.stderr.close()

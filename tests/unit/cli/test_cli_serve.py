@@ -34,14 +34,14 @@ def test_what_would_be_served(capsys):
 def test_what_cannot_be(words, told, tmp_path, capsys, monkeypatch):
     for name in ("b", "c"):
         language_artifact(tmp_path / name, LLAMA)
-    monkeypatch.setattr(opening, "exported", lambda artifact, runs: (artifact.folder, None))
+    monkeypatch.setattr(opening, "exported", lambda artifact, runs: opening.Served(artifact.folder))
     assert cli.main(["serve", *words]) == 2
     assert told in capsys.readouterr().err
 
 
 def test_a_taken_port_is_said(tmp_path, capsys, monkeypatch):
     model = language_artifact(tmp_path / "m", LLAMA)
-    monkeypatch.setattr(opening, "exported", lambda artifact, runs: (artifact.folder, None))
+    monkeypatch.setattr(opening, "exported", lambda artifact, runs: opening.Served(artifact.folder))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert cli.main(["serve", str(model.folder), "--port", str(taken.getsockname()[1])]) == 2
     assert "this address is taken" in capsys.readouterr().err

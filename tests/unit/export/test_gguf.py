@@ -85,7 +85,7 @@ def test_scaled_angles_are_told_from_what_frequencies_are_divided_by(factor, low
     told = dataclasses.replace(LLAMA, **about, scaling=(factor, low, low + wide, first))
     found = reading.scaling(told, gguf.divisors(told).astype(np.float64))
     wanted = llama.frequencies(told)
-    torch.testing.assert_close(llama.frequencies(dataclasses.replace(told, scaling=found)), wanted, rtol=1e-3, atol=0)
+    torch.testing.assert_close(llama.frequencies(dataclasses.replace(told, scaling=found)), wanted, rtol=4e-3, atol=0)
 
 
 def test_of_llama_3_the_very_numbers_are_told_and_other_divisors_are_refused():

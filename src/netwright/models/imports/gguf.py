@@ -40,6 +40,8 @@ NAMES = {"llama": LLAMA, "qwen2": LLAMA, "qwen3": LLAMA, "gpt2": GPT2}
 _BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
 ROPE = "rope_freqs.weight"
 """What llama.cpp divides the frequency of each pair by."""
+NEAR = 2e-3
+"""How far a frequency may be from the file's, relative to it: the file keeps fp32, and narrow steps magnify that."""
 FIRST = 8192.0
 """Tokens that Llama 3 was first trained with."""
 Floats = NDArray[np.float64]
@@ -129,7 +131,7 @@ def scaling(config: llama.Config, factors_P: Floats) -> tuple[float, ...]:
     for low, high in ((1.0, 4.0), _line(FIRST * plain_P / (2 * np.pi), share_P, between)):
         found = (factor, low, high, FIRST)
         wanted_P = plain_P / factors_P
-        if high > low and np.allclose(llama.frequencies(replace(config, scaling=found)), wanted_P, rtol=1e-4, atol=0):
+        if high > low and np.allclose(llama.frequencies(replace(config, scaling=found)), wanted_P, rtol=NEAR, atol=0):
             return found
     raise unknown
 
@@ -141,11 +143,11 @@ def _line(turns_P: Floats, share_P: Floats, between: NDArray[np.bool_]) -> tuple
         low, high = -start / slope, (1 - start) / slope
     else:
         least, most = turns_P[share_P <= 1e-4].max(initial=0), turns_P[share_P >= 1 - 1e-4].min(initial=1e9)
-        low, high = least, most
+        low, high = (3 * least + most) / 4, (least + 3 * most) / 4
         for turns, share in zip(turns_P[between], share_P[between], strict=True):
-            slope = max(share / (turns - least), (1 - share) / (most - turns))
+            slope = 1.01 * max(share / (turns - least), (1 - share) / (most - turns))
             low, high = turns - share / slope, turns + (1 - share) / slope
-    return float(f"{low:.6g}"), float(f"{high:.6g}")
+    return float(f"{low:.9g}"), float(f"{high:.9g}")
 
 
 def in_halves(weight_OI: Tensor, heads: int) -> Tensor:
