@@ -402,7 +402,7 @@ def fault(status: int, message: str) -> Response:
 @contextlib.contextmanager
 def serving(api: Api, port: int = 0) -> Iterator[str]:
     """The address of the page and its API, served by a thread."""
-    config = uvicorn.Config(api.app(), host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(api.app(), host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -131,8 +131,8 @@ def listener(root: Path | None, host: str, port: int) -> Any:
                 self.transport.close()
 
     config = uvicorn.Config(
-        app(root), host=host, port=port, http=Impatient, log_level="warning", server_header=False,
-        limit_concurrency=CONNECTIONS, timeout_keep_alive=5, h11_max_incomplete_event_size=16_384,
+        app(root), host=host, port=port, http=Impatient, log_config=None, log_level="warning",
+        server_header=False, limit_concurrency=CONNECTIONS, timeout_keep_alive=5, h11_max_incomplete_event_size=16_384,
     )  # fmt: skip
     return uvicorn.Server(config)
 

@@ -80,9 +80,11 @@ class Listening(uvicorn.Server):
                     self.transport.close()
 
         largest = max([config.body, *(key.body for key in config.keys.values())])
+        # uvicorn's own configuration of logging closes the handlers of others, absl's with the stream they hold
         super().__init__(uvicorn.Config(
             self.made, host=config.host, port=config.port, http=Impatient, ws="websockets-sansio", ws_max_size=largest,
-            ws_max_queue=4, log_level="critical", access_log=False, server_header=False, timeout_keep_alive=KEEP_S,
+            ws_max_queue=4, log_config=None, log_level="critical", access_log=False, server_header=False,
+            timeout_keep_alive=KEEP_S,
             h11_max_incomplete_event_size=HEADERS, proxy_headers=False, lifespan="on",
             timeout_graceful_shutdown=int(config.drain_s + GRACE_S) + 1,
         ))  # fmt: skip
