@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import subprocess
@@ -51,6 +52,8 @@ def main() -> None:
     args = parser.parse_args()
     found = opening.served(args.artifact, args.runs)
     args.folder, args.precision = found.folder, found.precision
+    gc.collect()
+    gc.freeze()  # or the client would stand still now and then, and its server be blamed
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     print(f"load {load}; {os.cpu_count()} CPUs; {args.threads} threads; {time.strftime('%Y-%m-%d')}; {args.folder}")
     VERBS[args.verb](args)

@@ -122,6 +122,7 @@ class Shelf:
                 self._opening = ""
             self.faults.pop(name, None)
             self.loaded[name] = Lent(name, batch, need)
+            _settled()
 
     def _failed(self, name: str, why: str) -> RefusedError:
         self.faults[name] = why
@@ -145,7 +146,7 @@ class Shelf:
         self.loaded.pop(model.name, None)
         await asyncio.get_running_loop().run_in_executor(self._pool, model.batch.close)
         del model.batch
-        gc.collect()
+        _settled()
 
     async def close(self) -> None:
         """Take all of them out of memory; what they were asked has been cancelled."""
@@ -153,3 +154,10 @@ class Shelf:
             for model in list(self.loaded.values()):
                 await self.put_away(model)
         self._pool.shutdown(wait=False)
+
+
+def _settled() -> None:
+    """What is there will stay: to look for garbage among a million objects of libraries holds all replies for 0.2 s."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

@@ -31,8 +31,9 @@ from netwright.export.executed import most
 
 MEMORY = 2 * 2**30
 """Bytes of keys and values at most, where nobody says; they are taken as they are needed."""
-FIRST = 16
-"""Pages there are places for at first; twice as many whenever they run out."""
+FIRST = 1024
+"""Pages there are places for at first, which take no memory before they are written; twice as many when they run out,
+which copies all of them, and holds every reply meanwhile."""
 
 
 class Text:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from netwright.core.error import UserError
 from netwright.export import decoding
+from netwright.export.decoding import paged
 from netwright.export.decoding.paged import PagedSession
 from netwright.export.decoding.pages import FullError
 
@@ -109,3 +110,14 @@ def test_memory_is_kept(written):
         small.read([(first, [1] * 32)])
     first.end()
     small.read([(second, [2]), (third, [3])])
+
+
+def test_places_that_run_out_are_doubled_and_what_stands_in_them_stays(written, reference, monkeypatch):
+    monkeypatch.setattr(paged, "FIRST", 1)
+    session = PagedSession(written[1]["openvino"], 1)
+    texts = [(session.begin(ids), ids) for ids in ([at] * 36 for at in range(1, 6))]
+    for text, ids in texts:
+        session.read([(text, ids[len(text) :])])
+    answers = session.read([(text, [9]) for text, _ in texts])
+    for (_, ids), got in zip(texts, answers, strict=True):
+        np.testing.assert_allclose(got, alone(reference, [*ids, 9])[-1], **NEAR)
