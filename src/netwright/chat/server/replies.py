@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,7 @@ REASONS: Mapping[str | None, str] = {"blocked": "content_filter"}
 
 
 @dataclass
-class Form:
+class Form(ABC):
     """What all replies to a request share. `logprobs`: None, or how many alternatives are told."""
 
     model: str
@@ -64,13 +65,13 @@ class Form:
         choices = [self.choice(at, joined(pieces)) for at, pieces in enumerate(replies)]
         return {**self.envelope(self.kind, choices), "usage": usage(took, self.n)}
 
+    @abstractmethod
     def part(self, at: int, piece: Piece) -> Json:
         """A choice of a chunk."""
-        raise NotImplementedError
 
+    @abstractmethod
     def choice(self, at: int, piece: Piece) -> Json:
         """A choice of a whole reply."""
-        raise NotImplementedError
 
     def text_of(self, at: int) -> str:
         """What a token says, alone."""
