@@ -30,9 +30,11 @@ def main(args: argparse.Namespace) -> Answer:
     """Train, plan (--dry-run) or search for a setting."""
     from netwright.core import recipe as recipes
     from netwright.predict import parallel
+    from netwright.study import delivery
     from netwright.train import search, training
 
-    recipe = recipes.load(args.recipe, args.overrides, training.SECTIONS)
+    recipe = recipes.load(args.recipe, args.overrides, delivery.SECTIONS)
+    delivery.check(recipe)
     if args.find_lr or args.find_batch:
         if args.find_lr and args.find_batch:
             raise UserError("--find-batch", True, "one of --find-lr and --find-batch", "netwright train --help")
@@ -50,7 +52,8 @@ def main(args: argparse.Namespace) -> Answer:
     trained = training.train(recipe, args.runs, args.fresh, parallel.step)
     if trained is None:
         return Answer({}, "")
-    data = {
+    delivered = delivery.deliver(recipe, trained, args.runs, args.fresh)
+    data: dict[str, Any] = {
         "run": str(trained.folder),
         "artifact": str(trained.artifact.folder),
         "digest": trained.artifact.digest,
@@ -58,7 +61,14 @@ def main(args: argparse.Namespace) -> Answer:
         "plan": trained.plan,
         "verdicts": trained.verdicts,
     }
-    return Answer(data, _trained_view(trained))
+    if delivered is not None:
+        data["delivered"] = {
+            "run": str(delivered.folder),
+            "exported": [str(one.folder) for one in delivered.exported],
+            "packages": [str(path) for path in delivered.packages],
+            "report": str(delivered.report) if delivered.report else None,
+        }
+    return Answer(data, _trained_view(trained, delivery.view(delivered) if delivered else []))
 
 
 def plan_view(planned: list[Any], path: Path) -> Any:
@@ -77,7 +87,7 @@ def plan_view(planned: list[Any], path: Path) -> Any:
     return table
 
 
-def _trained_view(trained: Any) -> Any:
+def _trained_view(trained: Any, made: list[str]) -> Any:
     from rich.console import Group
     from rich.table import Table
 
@@ -95,7 +105,8 @@ def _trained_view(trained: Any) -> Any:
     from netwright.train.multilevel import view
 
     levels = view.told(read_metrics(trained.folder), trained.artifact.made_by)
-    lines = [*trained.verdicts, f"Run: {trained.folder}", f"Next: netwright export {trained.folder} --format openvino"]
+    lines = [*trained.verdicts, f"Run: {trained.folder}", *made]
+    lines += [] if made else [f"Next: netwright export {trained.folder} --format openvino"]
     return Group(table, *([levels] if levels else []), *lines)
 
 

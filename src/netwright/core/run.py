@@ -3,7 +3,7 @@
     runs/20261120-train-3fa9c1d2/
       run.json            verb, key, status, result
       recipe.toml         resolved
-      metrics.jsonl       a line a logged step
+      metrics.jsonl       a line a logged step; pace.jsonl has speed and memory
       environment.json    versions, machine, command
       log.txt             alerts and messages
       plots/ artifact/ checkpoints/
@@ -36,13 +36,14 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from netwright import __version__
-from netwright.core import artifact, recipe
+from netwright.core import artifact, copies, recipe
 from netwright.core.error import UserError
 
 console = Console(stderr=True, quiet=multiprocessing.parent_process() is not None)
 """People read this; what programs read goes to standard output. Workers of `map` leave talking to their parent."""
 
 
+METRICS, PACE = "metrics.jsonl", "pace.jsonl"
 BEGINNINGS = {".lock", "run.json", "environment.json", "recipe.toml", "plan.json"}
 """Files that a run has before it has done anything."""
 
@@ -80,6 +81,7 @@ class Run:
         self.folder, self.verb, self.key, self.resumed = folder, verb, key, resumed
         self._lock = lock
         self._mirrors: list[Any] = []
+        self._copies: list[copies.Copy] = []
 
     @classmethod
     def start(cls, runs: Path, verb: str, key: Mapping[str, Any], fresh: bool = False) -> Run:
@@ -92,8 +94,8 @@ class Run:
             from netwright.core import db
 
             db.engine(runs).dispose()
-        digest = recipe.digest({"verb": verb, "version": __version__, **key})
-        known = sorted(runs.glob(f"*-{verb}-{digest[:10]}")) if runs.is_dir() else []
+        digest = _digest(verb, key)
+        known = sorted(runs.glob(_pattern(verb, digest))) if runs.is_dir() else []
         usable = [folder for folder in known if not (fresh and _status(folder) == "done")]
         day = datetime.datetime.now().strftime("%Y%m%d" if not known or usable else "%Y%m%d%H%M%S%f")
         folder = usable[-1] if usable else runs / f"{day}-{verb}-{digest[:10]}"
@@ -127,6 +129,9 @@ class Run:
         for mirror in self._mirrors:
             mirror.close("FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED")
         self._mirrors = []
+        for copy in self._copies:
+            copy.close()
+        self._copies = []
         if kind is UserError and not self.resumed:
             self._forget()
         if self._lock is not None:
@@ -166,11 +171,33 @@ class Run:
         """Send every later `log` to these too (`core.mirror`)."""
         self._mirrors.extend(mirrors)
 
+    @classmethod
+    def restored(cls, runs: Path, verb: str, key: Mapping[str, Any], url: str) -> Path | None:
+        """Bring back the run of this verb and key from its copy at `url`, where it is not here (`core.copies`)."""
+        return copies.restored(runs, url, _pattern(verb, _digest(verb, key)))
+
+    def copy_to(self, url: str) -> None:
+        """Keep a copy of the folder at a URL or in another folder, up to date after each `saved` and at the end."""
+        self._copies.append(copies.Copy(self.folder, url, self.note))
+        self.saved()
+
+    def saved(self) -> None:
+        """Say that there is something new that a copy should have."""
+        for copy in self._copies:
+            copy.update()
+
     def log(self, step: int, **metrics: float) -> None:
         """Append one line to metrics.jsonl. Values that are not finite become null, and say so."""
-        row = {"step": step, **{k: v if math.isfinite(v) else None for k, v in metrics.items()}}
+        self._append(METRICS, step, metrics)
+
+    def pace(self, step: int, **figures: float) -> None:
+        """Append one line to pace.jsonl: speed and memory, which differ from one run to the next and so stand apart."""
+        self._append(PACE, step, figures)
+
+    def _append(self, name: str, step: int, figures: Mapping[str, float]) -> None:
+        row = {"step": step, **{k: v if math.isfinite(v) else None for k, v in figures.items()}}
         try:
-            with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as handle:
+            with (self.folder / name).open("a", encoding="utf-8") as handle:
                 handle.write(json.dumps(row) + "\n")
         except OSError as fault:
             raise artifact.disk_error(fault, self.folder) from fault
@@ -183,15 +210,21 @@ class Run:
 
     def rewind(self, step: int) -> None:
         """Forget metrics after `step`: a resumed run writes them again."""
-        kept = [json.dumps(row) for row in self.metrics() if row["step"] <= step]
+        for name in (METRICS, PACE):
+            if (self.folder / name).is_file() or name == METRICS:
+                self._rewind(name, step)
+
+    def _rewind(self, name: str, step: int) -> None:
+        kept = [json.dumps(row) for row in read_metrics(self.folder, name) if row["step"] <= step]
         text = "".join(line + "\n" for line in kept)
-        artifact.replace_file(self.folder / "metrics.jsonl", lambda draft: draft.write_text(text, encoding="utf-8"))
+        artifact.replace_file(self.folder / name, lambda draft: draft.write_text(text, encoding="utf-8"))
 
     def _mend(self) -> None:
         """Cut off a last line that a kill left without its end; the next row would be lost with it."""
-        path = self.folder / "metrics.jsonl"
-        if path.is_file() and not path.read_bytes().endswith(b"\n"):
-            self.rewind(sys.maxsize)
+        for name in (METRICS, PACE):
+            path = self.folder / name
+            if path.is_file() and not path.read_bytes().endswith(b"\n"):
+                self._rewind(name, sys.maxsize)
 
     def note(self, message: str) -> None:
         """A message to the person and to log.txt."""
@@ -313,9 +346,9 @@ def environment() -> dict[str, Any]:
     }
 
 
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """All rows of a run's metrics.jsonl; a last line that a kill cut short is left out."""
-    path = folder / "metrics.jsonl"
+def read_metrics(folder: Path, name: str = METRICS) -> list[dict[str, Any]]:
+    """All rows of a run's metrics.jsonl, or pace.jsonl; a last line that a kill cut short is left out."""
+    path = folder / name
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         with contextlib.suppress(ValueError):
@@ -346,6 +379,15 @@ def _locked(folder: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def _digest(verb: str, key: Mapping[str, Any]) -> str:
+    return recipe.digest({"verb": verb, "version": __version__, **key})
+
+
+def _pattern(verb: str, digest: str) -> str:
+    """What the folder of a run is called, whatever its day."""
+    return f"*-{verb}-{digest[:10]}"
 
 
 def _status(folder: Path) -> str | None:

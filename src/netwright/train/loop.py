@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from netwright.core import artifact
 from netwright.core.error import UserError
-from netwright.core.run import Run, interrupted_later, progress
+from netwright.core.run import PACE, Run, interrupted_later, progress, read_metrics
 from netwright.data.tasks import Task
 from netwright.train import checkpoint
 from netwright.train.alerts import Watch
@@ -122,7 +122,7 @@ def _train(
     watch = Watch(config.alerts, run.note if run else lambda message: None, config.plateau)
     limit = stop_after or math.inf
     report_every = max(1, training.steps_per_epoch // REPORTS_PER_EPOCH)
-    saves = _Saves(training, last, config.checkpoint_seconds)
+    saves = _Saves(training, last, config.checkpoint_seconds, run)
     plot = _LivePlot(run)
     losses: list[Tensor] = []
     times: list[float] = []
@@ -138,6 +138,9 @@ def _train(
                 continue
             _report(training, run, watch, advance, losses)
             times.append((time.perf_counter() - begin) / len(losses))
+            if run:
+                rate = config.batch / max(times[-1], 1e-9)
+                run.pace(training.step, examples_per_second=rate, memory=peak_bytes(training.team.device))
             losses = []
             stop = _end_of_epoch(training, run, last, watch, plot) if ended else None
             saves.save(at_once=ended or over)
@@ -168,24 +171,22 @@ def _report(training: Training, run: Run | None, watch: Watch, advance: Any, los
 def _end_of_epoch(training: Training, run: Run | None, last: Path | None, watch: Watch, plot: _LivePlot) -> str | None:
     """Evaluate, keep the best, and say why to stop, if there is a reason."""
     config, team = training.config, training.team
-    loss = accuracy = 0.0
+    found = {"loss": 0.0, "accuracy": 0.0}
     if team.leads or team.together:
-        seen = training.evaluate("validation")
-        loss, accuracy = float(seen.loss_N.mean()), float(seen.correct_N.mean())
-    value = team.agree(-loss if config.monitor == "loss" else accuracy)
+        found = training.evaluate("validation").figures()
+    value = team.agree(-found["loss"] if config.monitor == "loss" else found.get("accuracy", 0.0))
     if training.level == 0 and (training.best is None or value > training.best):
         training.best, training.best_step = value, training.step
         if last is not None:
             _save(training, last.with_name("best.safetensors"))
     epochs_since = 0 if training.level else (training.step - training.best_step) // training.steps_per_epoch
     if run:
-        run.log(training.step, validation_loss=loss, validation_accuracy=accuracy, **training.place())
+        run.log(training.step, **{f"validation_{name}": x for name, x in found.items()}, **training.place())
         where = f"  level {training.level}" if training.level else ""
         best = "  (best)" if training.best_step == training.step else ""
-        run.note(
-            f"epoch {training.epoch:>3}/{config.epochs}{where}  validation loss {loss:.4f}  "
-            f"accuracy {100 * accuracy:.2f} %{best}"
-        )
+        read = ", ".join(f"{name} {x:.4f}" for name, x in found.items() if name not in ("loss", "accuracy"))
+        read = read or f"accuracy {100 * found['accuracy']:.2f} %"
+        run.note(f"epoch {training.epoch:>3}/{config.epochs}{where}  validation loss {found['loss']:.4f}  {read}{best}")
         watch.stale(epochs_since)
         plot.draw()
     if config.patience and epochs_since >= config.patience:
@@ -199,8 +200,8 @@ class _Saves:
     The time stands in a file of its own, so that checkpoints of equal steps are equal files.
     """
 
-    def __init__(self, training: Training, path: Path | None, seconds: float) -> None:
-        self.training, self.path, self.wait = training, path, seconds
+    def __init__(self, training: Training, path: Path | None, seconds: float, run: Run | None) -> None:
+        self.training, self.path, self.wait, self.run = training, path, seconds, run
         self.begin = self.saved = time.monotonic()
         self.before = spent(path) if path else 0.0
 
@@ -213,6 +214,8 @@ class _Saves:
         self.wait = max(self.training.config.checkpoint_seconds, 50 * (self.saved - now))
         if self.training.team.leads:
             artifact.write_json(self.path.with_name(SPENT), {"seconds": self.before + self.saved - self.begin})
+        if self.run:
+            self.run.saved()
 
 
 def spent(path: Path) -> float:
@@ -228,13 +231,16 @@ def _save(training: Training, path: Path) -> None:
 
 
 class _LivePlot:
-    """plots/training.svg, drawn again after an epoch when that costs at most 1 % of the time."""
+    """plots/training.svg, drawn again after an epoch when that costs at most 2 % of the time.
+
+    plots/training.html shows it in a browser, and reads it anew.
+    """
 
     def __init__(self, run: Run | None) -> None:
-        self.run, self.cost, self.drawn = run, 0.3, time.monotonic()
+        self.run, self.cost, self.drawn = run, 0.05, time.monotonic()
 
     def draw(self) -> None:
-        if self.run is None or time.monotonic() - self.drawn < 100 * self.cost:
+        if self.run is None or time.monotonic() - self.drawn < 50 * self.cost:
             return
         begin = time.monotonic()
         draw_curves(self.run)
@@ -248,11 +254,20 @@ def draw_curves(run: Run) -> None:
         from netwright.core import plot
 
         with interrupted_later():  # matplotlib's reader of fonts drops an interrupt that comes while it reads
-            text = plot.svg_text(plot.curves(run.metrics()), "training curves")
+            text = plot.svg_text(plot.curves([*run.metrics(), *read_metrics(run.folder, PACE)]), "training curves")
     except UserError:
         return
     (run.folder / "plots").mkdir(exist_ok=True)
     artifact.replace_file(run.folder / "plots" / "training.svg", lambda draft: draft.write_text(text))
+    page = run.folder / "plots" / "training.html"
+    if not page.is_file():
+        artifact.replace_file(page, lambda draft: draft.write_text(LIVE))
+
+
+LIVE = """<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="5"><title>Training</title>
+<body style="margin:1em;background:#fff"><img src="training.svg" alt="training curves" style="max-width:100%">
+"""
+"""A page that shows the curves, and every five seconds shows them as they then are."""
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from netwright.core.error import UserError
 from netwright.core.recipe import Range
+from netwright.data.regression import is_number
 from netwright.data.tasks import Arrays, Batch, Evaluation, Task, lengths
 from netwright.train import checkpoint
 from netwright.train.lora import Config as Lora
@@ -290,7 +291,11 @@ class Training:
 
 
 def fits(config: Config, task: Task) -> None:
-    """Raises UserError for a batch that is larger than the data."""
+    """Raises UserError for a batch that is larger than the data, and for what only classes have."""
+    if is_number(task.classes) and config.monitor == "accuracy":
+        raise UserError("train.monitor", "accuracy", "loss: this task answers a number", "train.monitor=loss")
+    if is_number(task.classes) and config.smoothing:
+        raise UserError("train.smoothing", config.smoothing, "0: this task answers a number", "train.smoothing=0")
     examples = task.size("train")
     if config.batch > examples:
         allowed = f"at most the {examples} training examples"

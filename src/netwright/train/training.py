@@ -26,7 +26,7 @@ from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
 from netwright.core.measurement import Measurement, exact
 from netwright.core.recipe import Recipe, Section, plain
-from netwright.core.run import Run, progress
+from netwright.core.run import Run, console, progress
 from netwright.data import TASKS, language
 from netwright.data.tasks import Arrays, Evaluation, Task, open_task
 from netwright.hardware.detect import check_threads
@@ -70,14 +70,19 @@ def resolved(recipe: Recipe) -> Recipe:
     return replace(recipe, sections={**recipe.sections, "task": replace(task, tokenizer=model.source)})
 
 
+def task_of(recipe: Recipe) -> Task:
+    """The task of a training recipe. Raises UserError where it names none, or no model."""
+    for section in ("task", "model"):
+        if section not in recipe:
+            raise UserError(section, None, "a section of every training recipe", f"add [{section}] with a name")
+    return open_task(resolved(recipe)["task"])
+
+
 def prepare(recipe: Recipe) -> tuple[Task, nn.Module]:
     """The task and a freshly initialized network of a recipe; the same seed gives the same weights.
 
     Raises UserError for what would stop the training later: nothing is written yet.
     """
-    for section in ("task", "model"):
-        if section not in recipe:
-            raise UserError(section, None, "a section of every training recipe", f"add [{section}] with a name")
     recipe = resolved(recipe)
     config: Config = recipe["train"]
     choose_device(config.device)
@@ -85,7 +90,7 @@ def prepare(recipe: Recipe) -> tuple[Task, nn.Module]:
     alerts.check(config.alerts)
     for name in config.mirrors:
         table.need(name, f'train.mirrors "{name}"')
-    task = open_task(recipe["task"])
+    task = task_of(recipe)
     fits(config, task)
     model = network(recipe, task)
     if isinstance(model, FromData):
@@ -125,6 +130,9 @@ def train(recipe: Recipe, runs: Path, fresh: bool = False, step: Step | None = N
                 _planned(None, model, task, config, team, step)
                 loop.fit(model, task, config, team=team)
             return None
+        away = recipe["run"].copy_to if "run" in recipe else ""
+        if away and not fresh and (back := Run.restored(runs, "train", _key(recipe, task), away)):
+            console.print(f"Brought back {back.name} from {away}", highlight=False, markup=False)
         with Run.start(runs, "train", _key(recipe, task), fresh) as run:
             done = team.agree(kept(run))
             if not done:
@@ -133,6 +141,8 @@ def train(recipe: Recipe, runs: Path, fresh: bool = False, step: Step | None = N
                     recipe = replace(recipe, sections={**recipe.sections, "train": section})
                 run.note(device_reason(config.device))
                 _write_recipe(run, recipe)
+                if away:
+                    run.copy_to(away)
                 _train(recipe, task, model, run, team, step)
             return _finished(run, reused=done)
 
@@ -211,10 +221,11 @@ def _train(recipe: Recipe, task: Task, model: nn.Module, run: Run, team: Team, s
     )
     about: dict[str, Any] = {"artifact": made.digest, "conditions": {"split": "test", "precision": "fp32"}}
     conditions = {"last_process": elapsed, "device": str(device), "parallel": team.kind, "processes": team.world}
+    first, *further = seen.judged(**about)
     actual = [
-        seen.accuracy(**about),
+        first,
         seen.loss(**about),
-        *([] if seen.text_N is None else [seen.perplexity(**about)]),
+        *further,
         *([] if before is None else [seen.perplexity_ratio(before, **about)]),
         exact("parameters", sum(p.numel() for p in (adapter.tensors.values() if adapter else model.parameters()))),
         exact("training_time", fitted.seconds, conditions=conditions),
