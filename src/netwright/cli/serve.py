@@ -34,11 +34,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> Answer:
     """Serve until interrupted, or say what would be."""
     from netwright.chat.server import settings
+    from netwright.core import web
     from netwright.hardware import detect
 
     if args.new_key:
-        key = settings.new_key()
-        made = {"key": key, "hash": settings.hashed(key)}
+        key = web.new_key()
+        made = {"key": key, "hash": web.hashed(key)}
         return Answer(made, f'{key}\n\n[serve.keys.NAME]\nhash = "{made["hash"]}"')
     words = [word for word in args.overrides if word.startswith("serve.")]
     models = [word for word in args.overrides if not word.startswith("serve.")] + args.model

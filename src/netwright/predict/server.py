@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from netwright.core import recipe
+from netwright.core import recipe, web
 from netwright.core.error import UserError, did_you_mean
 from netwright.core.table import extra
 from netwright.hardware import catalog
@@ -117,21 +117,9 @@ def serve(root: Path | None = None, host: str = "127.0.0.1", port: int = 8077) -
 def listener(root: Path | None, host: str, port: int) -> Any:
     """A server that has not begun. A connection that sends no whole request line and headers in time is closed."""
     uvicorn = extra("uvicorn", "serving predictions")
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-
-    class Impatient(H11Protocol):
-        """uvicorn has no limit on how long headers take."""
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self.loop.call_later(HEADER_SECONDS, self._close_unless_asked)
-
-        def _close_unless_asked(self) -> None:
-            if self.cycle is None:
-                self.transport.close()
-
+    protocol = web.impatient(HEADER_SECONDS)
     config = uvicorn.Config(
-        app(root), host=host, port=port, http=Impatient, log_config=None, log_level="warning",
+        app(root), host=host, port=port, http=protocol, log_config=None, log_level="warning",
         server_header=False, limit_concurrency=CONNECTIONS, timeout_keep_alive=5, h11_max_incomplete_event_size=16_384,
     )  # fmt: skip
     return uvicorn.Server(config)

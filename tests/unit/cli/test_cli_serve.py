@@ -7,12 +7,13 @@ import pytest
 
 from netwright import cli
 from netwright.chat.server import opening, settings
+from netwright.core import web
 from small_language import LLAMA, language_artifact
 
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch, tmp_path):
-    monkeypatch.delenv(settings.KEY, raising=False)
+    monkeypatch.delenv(web.KEY, raising=False)
     monkeypatch.chdir(tmp_path)
 
 
@@ -51,5 +52,5 @@ def test_a_new_key_fits_its_hash(capsys):
     assert cli.main(["serve", "--new-key", "--json"]) == 0
     made = json.loads(capsys.readouterr().out)
     salt = made["hash"].split(":")[1]
-    assert settings.hashed(made["key"], salt) == made["hash"]
+    assert web.hashed(made["key"], salt) == made["hash"]
     assert settings.Key(hash=made["hash"])

@@ -34,7 +34,7 @@ from netwright.chat.server.flow import EndedError, Flow
 from netwright.chat.server.gate import HOLDER, NOTE
 from netwright.chat.server.monitor import Monitor
 from netwright.chat.server.refusal import RefusedError, json_response, refusal_of
-from netwright.core import db
+from netwright.core import db, web
 from netwright.core.error import UserError, did_you_mean
 from netwright.core.recipe import plain
 from netwright.data.text import Message
@@ -117,17 +117,10 @@ FILES = {
     "/monitor": ("monitor.html", "text/html"), "/monitor.css": ("monitor.css", "text/css"),
     "/monitor.js": ("monitor.js", "text/javascript"),
 }  # fmt: skip
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "font-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 
 def _pages(made: FastAPI) -> None:
-    headers = {
-        "Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-cache",
-    }  # fmt: skip
+    headers = web.page_headers()
     for place, (name, kind) in FILES.items():
 
         def file(path: Folder = PAGE / name, kind: str = kind) -> Response:

@@ -20,14 +20,14 @@ import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 
 from netwright.chat.server.keys import Holder, Holders
 from netwright.chat.server.metrics import Metrics
 from netwright.chat.server.refusal import RefusedError, busy, refusal_of
-from netwright.chat.server.settings import Config, is_loopback
+from netwright.chat.server.settings import Config
+from netwright.core import web
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -38,8 +38,6 @@ NOTE, HOLDER = "netwright.note", "netwright.holder"
 """Where a route finds what is noted of a request, and whose it is."""
 PROTOCOL, BEARER = "netwright", "bearer."
 """Subprotocols of a WebSocket: a browser can send a key in no other place."""
-LINGER_S, LINGER = 2.0, 64_000_000
-"""Seconds and bytes that a client which sends too much may go on, so that it reads why it was refused."""
 CLOSED = 499
 """Status of a request whose client has gone, in logs and metrics."""
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -124,8 +122,8 @@ class Gate:
                 self.under_way -= 1
 
     def _known_host(self, headers: dict[str, str]) -> None:
-        host = _name(headers.get("host", ""))
-        own = is_loopback(host) or host in self._config.hosts
+        host = web.host_name(headers.get("host", ""))
+        own = web.is_loopback(host) or host in self._config.hosts
         if (self._holders.open or self._config.hosts) and not own:
             raise RefusedError(403, f"this server is not called {host[:100]!r}; see serve.hosts", "unknown_host")
 
@@ -133,11 +131,7 @@ class Gate:
         origin = headers.get("origin")
         if origin is None or (scope["type"] == "http" and scope["method"] in ("GET", "HEAD")):
             return
-        try:
-            own = urlsplit(origin).netloc == headers.get("host")
-        except ValueError:
-            own = False
-        if not own and not {origin, "*"} & set(self._config.cors):
+        if not web.is_own_origin(origin, headers.get("host", "")) and not {origin, "*"} & set(self._config.cors):
             raise RefusedError(403, "pages of this origin may not ask; see serve.cors", "unknown_origin")
 
     async def _refused(
@@ -155,11 +149,7 @@ class Gate:
         await answer({"type": f"{kind}.response.start", "status": refusal.status, "headers": listed})
         await answer({"type": f"{kind}.response.body", "body": body, "more_body": lingers})
         if lingers:  # closed at once, the client might never read it
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LINGER_S):
-                    count = 0
-                    while count < LINGER and (message := await receive()).get("more_body"):
-                        count += len(message.get("body", b""))
+            await web.linger(receive)
             await answer({"type": f"{kind}.response.body", "body": b"", "more_body": False})
 
     def _noted(self, scope: Scope, note: Note) -> None:
@@ -242,11 +232,3 @@ def _authorization(headers: dict[str, str]) -> str:
         protocols = [one.strip() for one in headers.get("sec-websocket-protocol", "").split(",")]
         given = next((f"Bearer {one.removeprefix(BEARER)}" for one in protocols if one.startswith(BEARER)), "")
     return given
-
-
-def _name(host: str) -> str:
-    """The name in a Host header, without its port."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""

@@ -11,14 +11,13 @@ is possible once. Tokens are counted when a reply ends: a bucket may go below 0,
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import hmac
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 
 from netwright.chat.server.refusal import RefusedError
 from netwright.chat.server.settings import Config, Key
+from netwright.core import web
 
 Clock = Callable[[], float]
 
@@ -92,16 +91,10 @@ class Holders:
         """Whose an Authorization header is. Raises RefusedError 401."""
         if self.open:
             return self.everybody
-        kind, _, key = header.partition(" ")
-        if kind.lower() == "bearer":
-            found = None
-            for name, one in self._keys.items():  # all of them, so that time tells nothing
-                _, salt, digest = one.hash.split(":")
-                given = hashlib.sha256(f"{salt}{key.strip()}".encode("utf-8", "replace")).hexdigest()
-                if hmac.compare_digest(given, digest):
-                    found = self._holders[name]
-            if found:
-                return found
+        if key := web.bearer(header):
+            fitting = [name for name, one in self._keys.items() if web.fits(one.hash, key)]  # asks all of them
+            if fitting:
+                return self._holders[fitting[-1]]
         advice = "no key was given" if not header else "this key is not known"
         headers = {"WWW-Authenticate": "Bearer"}
         raise RefusedError(401, f"{advice}; send it as: Authorization: Bearer KEY", "invalid_api_key", headers=headers)

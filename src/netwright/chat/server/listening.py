@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import weakref
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from netwright.chat.history.store import History
 from netwright.chat.safety.guard import Guard
 from netwright.chat.server.app import app
 from netwright.chat.server.settings import Config
 from netwright.chat.server.shelf import Shelf
+from netwright.core import web
 
 HEADER_S = 10.0
 """Seconds that a request line and headers may take."""
@@ -32,23 +30,6 @@ HEADERS = 32_768
 """Bytes of a request line and headers."""
 GRACE_S = 5.0
 """Seconds that cancelled replies may take to be told so."""
-
-
-class Connections:
-    """Connections by the address of the client, so that one can be cut while its buffers are full."""
-
-    def __init__(self) -> None:
-        self._transports: weakref.WeakValueDictionary[Any, asyncio.Transport] = weakref.WeakValueDictionary()
-
-    def add(self, client: Any, transport: asyncio.Transport) -> None:
-        """Note one that was made."""
-        self._transports[client] = transport
-
-    def cut(self, scope: MutableMapping[str, Any]) -> None:
-        """End the connection that a request came over; what was not sent yet is lost."""
-        transport = self._transports.get(tuple(scope.get("client") or ()))
-        if transport is not None:
-            transport.abort()
 
 
 class Listening(uvicorn.Server):
@@ -63,28 +44,15 @@ class Listening(uvicorn.Server):
         runs: Path = Path("runs"),
         guard: Guard | None = None,
     ) -> None:
-        connections = Connections()
+        connections = web.Connections()
         self.made = app(shelf, config, connections.cut, history, runs, guard)
         self._settings, self._told = config, told
-
-        class Impatient(H11Protocol):
-            """uvicorn has no limit on how long headers take."""
-
-            def connection_made(self, transport: Any) -> None:
-                super().connection_made(transport)
-                connections.add(self.client, transport)
-                self.loop.call_later(HEADER_S, self._close_unless_asked)
-
-            def _close_unless_asked(self) -> None:
-                if self.cycle is None and self.transport.get_protocol() is self:
-                    self.transport.close()
-
         largest = max([config.body, *(key.body for key in config.keys.values())])
         # uvicorn's own configuration of logging closes the handlers of others, absl's with the stream they hold
         super().__init__(uvicorn.Config(
-            self.made, host=config.host, port=config.port, http=Impatient, ws="websockets-sansio", ws_max_size=largest,
-            ws_max_queue=4, log_config=None, log_level="critical", access_log=False, server_header=False,
-            timeout_keep_alive=KEEP_S,
+            self.made, host=config.host, port=config.port, http=web.impatient(HEADER_S, connections.add),
+            ws="websockets-sansio", ws_max_size=largest, ws_max_queue=4, log_config=None, log_level="critical",
+            access_log=False, server_header=False, timeout_keep_alive=KEEP_S,
             h11_max_incomplete_event_size=HEADERS, proxy_headers=False, lifespan="on",
             timeout_graceful_shutdown=int(config.drain_s + GRACE_S) + 1,
         ))  # fmt: skip
@@ -92,8 +60,7 @@ class Listening(uvicorn.Server):
     @property
     def address(self) -> str:
         """Where it listens."""
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return web.address(self)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen."""

@@ -9,9 +9,6 @@ are kept as salted hashes: `netwright serve --new-key` makes one.
 
 from __future__ import annotations
 
-import hashlib
-import ipaddress
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +17,8 @@ from typing import Annotated, Literal
 from netwright.core import recipe
 from netwright.core.error import UserError
 from netwright.core.recipe import Range
+from netwright.core.web import KEY, check_bind, hashed
 
-KEY = "NETWRIGHT_API_KEY"
-SHORTEST_KEY = 8
-"""Characters of a key."""
 BODY = 10_000_000
 """Bytes of a request at most, where nobody says."""
 
@@ -100,11 +95,7 @@ class Config:
             raise UserError(
                 "serve.evaluate_hours", self.evaluate_hours, "with a file to evaluate on", "serve.evaluate_text=FILE"
             )
-        if not self.keys and not is_loopback(self.host):
-            raise UserError(
-                "serve.host", self.host, "without a key only this machine is answered: 127.0.0.1, ::1, localhost",
-                f"set {KEY}, or --key",
-            )  # fmt: skip
+        check_bind("serve.host", self.host, bool(self.keys), f"set {KEY}, or --key")
 
 
 SECTIONS = {"serve": Config}
@@ -124,25 +115,3 @@ def gathered(path: Path | None, overrides: Sequence[str], environment: Mapping[s
     words = recipe.from_environment(environment, SECTIONS)
     found: Config = recipe.parse(recipe.merged(values, [*words, *overrides], path or Path("-")), SECTIONS)["serve"]
     return found
-
-
-def hashed(key: str, salt: str = "") -> str:
-    """A key as it is kept. Raises UserError for one that is too short, or could stand in no header."""
-    if len(key) < SHORTEST_KEY or not key.isascii() or not key.isprintable() or " " in key:
-        allowed = f"at least {SHORTEST_KEY} letters, digits and signs, without spaces"
-        raise UserError("key", "...", allowed, "netwright serve --new-key")
-    salt = salt or secrets.token_hex(8)
-    return f"sha256:{salt}:{hashlib.sha256(f'{salt}{key}'.encode()).hexdigest()}"
-
-
-def new_key() -> str:
-    """A key that nobody guesses."""
-    return f"nw-{secrets.token_urlsafe(32)}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

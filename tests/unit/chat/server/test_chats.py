@@ -190,7 +190,8 @@ def test_no_request_is_a_fault_of_the_server(api, method, place, words, body):
 
 def test_the_page_asks_nobody_else_and_needs_no_key_but_its_data_do(tmp_path):
     hello, _ = saying("Hi")
-    from netwright.chat.server.settings import Key, hashed
+    from netwright.chat.server.settings import Key
+    from netwright.core.web import hashed
 
     with (
         History.open(tmp_path) as history,

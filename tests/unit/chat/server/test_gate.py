@@ -9,7 +9,8 @@ import httpx
 import openai
 import pytest
 
-from netwright.chat.server.settings import Key, hashed
+from netwright.chat.server.settings import Key
+from netwright.core.web import hashed
 from scripted_server import endless, saying, served
 
 CHAT = {"messages": [{"role": "user", "content": "Hi"}]}

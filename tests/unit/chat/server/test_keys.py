@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from netwright.chat.server.keys import Bucket, Holders
 from netwright.chat.server.refusal import RefusedError
-from netwright.chat.server.settings import Config, Key, hashed
+from netwright.chat.server.settings import Config, Key
+from netwright.core.web import hashed
 
 
 class Clock:

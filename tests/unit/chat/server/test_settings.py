@@ -3,9 +3,10 @@
 import pytest
 
 from netwright.chat.server import settings
+from netwright.core import web
 from netwright.core.error import UserError
 
-HASH = settings.hashed("a-key-of-mine")
+HASH = web.hashed("a-key-of-mine")
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(file):
 
 
 def test_a_key_of_the_environment_or_a_flag_is_kept_as_its_hash(file):
-    found = settings.gathered(file, [], {settings.KEY: "another-key"})
+    found = settings.gathered(file, [], {web.KEY: "another-key"})
     assert set(found.keys) == {"anna", "main"}
     assert "another-key" not in repr(found)
     assert settings.gathered(None, ["serve.host=0.0.0.0"], {}, "another-key").host == "0.0.0.0"
@@ -38,7 +39,7 @@ def test_a_key_of_the_environment_or_a_flag_is_kept_as_its_hash(file):
 def test_another_address_needs_a_key(host):
     with pytest.raises(UserError, match="without a key"):
         settings.gathered(None, [f'serve.host="{host}"'], {})
-    assert settings.gathered(None, [f'serve.host="{host}"'], {settings.KEY: "a-long-key"}).host == host
+    assert settings.gathered(None, [f'serve.host="{host}"'], {web.KEY: "a-long-key"}).host == host
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.3.2.1"])
@@ -58,16 +59,9 @@ def test_what_is_wrong_in_a_file_is_named(tmp_path, text, told):
     path = tmp_path / "serve.toml"
     path.write_text(text)
     with pytest.raises(UserError, match=told):
-        settings.gathered(path, [], {settings.KEY: "a-key-of-mine"})
+        settings.gathered(path, [], {web.KEY: "a-key-of-mine"})
 
 
-def test_an_unknown_name_in_the_environment_and_keys_that_are_none():
+def test_an_unknown_name_in_the_environment():
     with pytest.raises(UserError, match="NETWRIGHT_SERVE_PRT"):
         settings.gathered(None, [], {"NETWRIGHT_SERVE_PRT": "1"})
-    for key in ("short", "with a space", "ümlaut-key", "line\nbreak"):
-        with pytest.raises(UserError, match="at least 8") as fault:
-            settings.hashed(key)
-        assert key not in str(fault.value)
-    assert settings.hashed("a-key-of-mine") != HASH
-    assert settings.hashed(settings.new_key())
-    assert settings.new_key() != settings.new_key()

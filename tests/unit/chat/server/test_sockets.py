@@ -10,7 +10,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from netwright.chat.server.settings import Key, hashed
+from netwright.chat.server.settings import Key
+from netwright.core.web import hashed
 from scripted_server import endless, saying, served
 
 CHAT = {"messages": [{"role": "user", "content": "Hi"}], "temperature": 0}
