@@ -13,8 +13,9 @@ from netwright.models import MODELS, FromData
 IMAGE = {"image": Input((3, 20, 20), "float32")}
 TEXT = {"ids": Input((None,), "int64", 50), "mask": Input((None,), "bool")}
 LANGUAGE = {"ids": Input((None,), "int64", 50), "positions": Input((None,), "int64")}
-KINDS = {"transformer": TEXT, "bag": TEXT, "llama": LANGUAGE, "gpt2": LANGUAGE}
-SMALL = {"gpt2": {"width": 32, "depth": 2, "heads": 2}}
+FEATURES = {"features": Input((24,), "float32")}
+KINDS = {"regressor": FEATURES, "transformer": TEXT, "bag": TEXT, "llama": LANGUAGE, "gpt2": LANGUAGE}
+SMALL = {"regressor": {"dropout": 0.0}, "gpt2": {"width": 32, "depth": 2, "heads": 2}}
 """Settings of networks whose defaults would make a test slow."""
 BUILT = sorted(set(MODELS) - {"pretrained"})
 """Networks that begin from nothing; trained ones are those of their own tests."""
@@ -28,6 +29,8 @@ def example(inputs, batch):
     torch.manual_seed(0)
     if "image" in inputs:
         return {"image": torch.randn(batch, 3, 20, 20)}
+    if "features" in inputs:
+        return {"features": torch.randn(batch, 24)}
     if "positions" in inputs:
         positions = torch.arange(9).repeat(batch, 1)
         positions[::2, 5:] -= 5  # two texts in a row
@@ -36,13 +39,22 @@ def example(inputs, batch):
     return {"ids": torch.randint(1, 50, (batch, 9)) * mask, "mask": mask}
 
 
+def answers_of(inputs):
+    """Columns of an answer: classes, or one number."""
+    return 1 if "features" in inputs else 5
+
+
 def labels_of(inputs, batch):
-    """A class of each example, or of each token."""
+    """A class of each example, or of each token; or a number."""
+    if "features" in inputs:
+        return torch.arange(batch) % 5 / 5 + 0.1
     labels = torch.arange(batch) % 5
     return labels[:, None].expand(batch, 9) + torch.arange(9) if "positions" in inputs else labels
 
 
 def loss_of(logits, labels):
+    if logits.shape[1:] == (1,):
+        return 100 * torch.nn.functional.mse_loss(logits[:, 0], labels)  # off by 0.07 then makes 0.5
     return torch.nn.functional.cross_entropy(logits.flatten(0, -2), labels.flatten())
 
 
@@ -51,7 +63,7 @@ def network(request):
     module = table.resolve(MODELS, request.param, "model.name")
     inputs = fitting(request.param)
     torch.manual_seed(0)
-    model = module.build(module.Config(**SMALL.get(request.param, {})), inputs, 5)
+    model = module.build(module.Config(**SMALL.get(request.param, {})), inputs, answers_of(inputs))
     if isinstance(model, FromData):
         model.initialize(example(inputs, 64))
     return request.param, module, model, inputs
@@ -62,7 +74,7 @@ def test_it_answers_one_row_of_logits_an_example(network):
     model.eval()
     for batch in (1, 3):
         logits = model(**example(inputs, batch))
-        assert logits.shape == ((batch, 9, 50) if inputs is LANGUAGE else (batch, 5))
+        assert logits.shape == ((batch, 9, 50) if inputs is LANGUAGE else (batch, answers_of(inputs)))
         assert torch.isfinite(logits).all()
 
 
@@ -100,7 +112,7 @@ def test_the_same_seed_gives_the_same_network(network):
     states = []
     for _ in range(2):
         torch.manual_seed(3)
-        states.append(module.build(module.Config(), inputs, 5).state_dict())
+        states.append(module.build(module.Config(), inputs, answers_of(inputs)).state_dict())
     assert all(torch.equal(x, states[1][name]) for name, x in states[0].items())
 
 
@@ -109,7 +121,7 @@ def test_another_kind_of_task_is_refused(network):
     for other in (IMAGE, TEXT, LANGUAGE):
         if other is not inputs:
             with pytest.raises(UserError, match=name):
-                module.build(module.Config(), other, 5)
+                module.build(module.Config(), other, answers_of(inputs))
 
 
 def test_its_config_names_it_and_round_trips(network):

@@ -1,21 +1,32 @@
 """What every task of the table keeps, whoever wrote it, on its real data."""
 
+import atexit
 import json
 import os
+import shutil
+import tempfile
 from functools import cache
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 
+import small_svg
 from netwright.core import recipe, table
 from netwright.core.error import UserError
-from netwright.data import TASKS
+from netwright.data import TASKS, sources
+from netwright.data.regression import is_number
 from netwright.data.tasks import IGNORED, Split, Task, open_task
 
 SPLITS = get_args(Split)
 DTYPES = {"float32": torch.float32, "int64": torch.int64, "bool": torch.bool}
+
+
+def number(task: Task) -> bool:
+    """Whether a label is a number and no class."""
+    return is_number(task.classes)
 
 
 def by_token(task: Task) -> bool:
@@ -30,7 +41,16 @@ def opened(name: str) -> Task:
 
 def config_of(name: str) -> Any:
     """What a [task] section that says only the name becomes."""
-    return recipe.parse({"task": {"name": name}}, {"task": TASKS})["task"]
+    section = {"name": name, **({"folder": str(traced())} if name == "svg-quality" else {})}
+    return recipe.parse({"task": section}, {"task": TASKS})["task"]
+
+
+@cache
+def traced() -> Path:
+    """A small data set: the one of svg-quality takes hours to build."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return small_svg.write(folder / "data", sources.cache_folder(), images=200, settings=12)
 
 
 @pytest.fixture(params=sorted(TASKS))
@@ -64,7 +84,7 @@ def test_batches_are_as_the_inputs_say(task, split):
         assert not stated.vocabulary or 0 <= int(x.min()) <= int(x.max()) < stated.vocabulary
         assert x.dtype == torch.bool or torch.isfinite(x).all()
         assert torch.equal(x[0], x[3])
-    assert batch.labels_B.dtype == torch.int64
+    assert batch.labels_B.dtype == (torch.float32 if number(task) else torch.int64)
     assert batch.labels_B.shape == (batch.inputs["ids"].shape if by_token(task) else (4,))
 
 
@@ -85,6 +105,13 @@ def test_labels_are_classes_and_every_class_is_learned(task):
         within = batch.inputs["positions"][:, 1:] > 0  # the next token is of the same text
         label, following = batch.labels_B[:, :-1][within], batch.inputs["ids"][:, 1:][within]
         assert ((label == following) | (label == IGNORED)).all()
+        return
+    if number(task):
+        for split in SPLITS:
+            labels = task.batch(split, torch.arange(task.size(split))).labels_B
+            assert ((labels >= 0) & (labels <= 1)).all()
+            assert labels.std() > 0
+            assert len(task.groups(split)) == task.size(split)
         return
     for split in SPLITS:
         labels = torch.cat([task.batch(split, part).labels_B for part in torch.arange(task.size(split)).split(2000)])
@@ -156,6 +183,12 @@ def test_evaluate_counts_what_predict_gets_right(task):
         return
     labels = torch.cat([task.batch("test", part).labels_B for part in torch.arange(task.size("test")).split(2000)])
     sizes = []
+    if number(task):
+        found = task.evaluate(lambda inputs: np.full((len(next(iter(inputs.values()))), 1), 0.5, np.float32), "test")
+        np.testing.assert_allclose(found.loss_N, (labels - 0.5) ** 2, rtol=1e-6)
+        assert found.absolute_error().value == pytest.approx(float((labels - 0.5).abs().double().mean()), rel=1e-6)
+        assert found.correlation().value == 0  # of what does not vary
+        return
 
     def predict(inputs):
         assert set(inputs) == set(task.inputs)
@@ -182,6 +215,11 @@ def test_loss_is_a_mean_that_can_be_smoothed(task):
 
     batch = task.batch("train", torch.arange(8))
     logits = Constant()(**batch.inputs)
+    if number(task):
+        torch.testing.assert_close(task.loss(Constant(), batch), (logits[:, 0] - batch.labels_B).square().mean())
+        with pytest.raises(UserError, match="smoothing"):
+            task.loss(Constant(), batch, 0.1)
+        return
     expected = torch.nn.functional.cross_entropy(logits.flatten(0, -2), batch.labels_B.flatten(), ignore_index=IGNORED)
     assert torch.equal(task.loss(Constant(), batch), expected)
     assert task.loss(Constant(), batch, 0.1) != task.loss(Constant(), batch)

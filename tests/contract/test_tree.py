@@ -156,10 +156,9 @@ def recipes() -> list[Path]:
 @pytest.mark.parametrize("path", recipes(), ids=lambda path: path.name)
 def test_every_recipe_is_one(path, tmp_path):
     from netwright.core import recipe
-    from netwright.study import study
-    from netwright.train import training
+    from netwright.study import delivery, study
 
-    sections = study.SECTIONS if "study" in recipe.read_toml(path) else training.SECTIONS
+    sections = study.SECTIONS if "study" in recipe.read_toml(path) else delivery.SECTIONS
     parsed = recipe.load(path, [], sections)
     (tmp_path / "resolved.toml").write_text(parsed.toml())
     assert recipe.load(tmp_path / "resolved.toml", [], sections).digest == parsed.digest

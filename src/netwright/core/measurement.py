@@ -30,6 +30,11 @@ QUANTITIES: dict[str, Quantity] = {
     "accuracy": Quantity("fraction", "higher", "share of held-out examples classified correctly"),
     "accuracy_change": Quantity("fraction", "higher", "paired change of accuracy against the reference"),
     "loss": Quantity("nat", "lower", "mean cross-entropy on held-out examples"),
+    "correlation": Quantity("ratio", "higher", "Pearson's correlation of estimates with what was measured, held out"),
+    "correlation_change": Quantity("ratio", "higher", "paired change of the correlation against the reference"),
+    "rank_correlation": Quantity("ratio", "higher", "Spearman's correlation within a group, the mean over groups"),
+    "absolute_error": Quantity("ratio", "lower", "mean absolute error of estimates of held-out examples"),
+    "squared_error": Quantity("ratio", "lower", "mean squared error of estimates of held-out examples"),
     "perplexity": Quantity(
         "ratio", "lower", "e to the mean loss of a token: among how many the next one is as if drawn"
     ),

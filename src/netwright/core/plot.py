@@ -37,8 +37,8 @@ from netwright.core.figure import (
 from netwright.core.measurement import QUANTITIES, Measurement, readable, words
 from netwright.core.stats import running_mean
 
-__all__ = ["Dot", "Point", "bars", "curves", "front", "grid", "plan", "range_test", "roofline", "save_png", "svg_text",
-           "trend"]  # fmt: skip
+__all__ = ["Dot", "Point", "bars", "curves", "estimates", "front", "grid", "plan", "range_test", "roofline",
+           "save_png", "svg_text", "trend"]  # fmt: skip
 
 _MEASURED = {"marker": "o", "markersize": 7, "markeredgecolor": PAPER, "markeredgewidth": 1.2}
 _PREDICTED = {"marker": "D", "markersize": 6, "markerfacecolor": PAPER, "markeredgewidth": 1.8}
@@ -110,9 +110,9 @@ def _together(dots: Sequence[Dot]) -> dict[tuple[float, float], list[str]]:
 
 
 def curves(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Training curves: a panel each for loss, accuracy and learning rate, over the steps.
+    """Training curves: panels of loss, accuracy or correlation, learning rate, speed and memory, over the steps.
 
-    `rows` are those of metrics.jsonl. A dense series is drawn raw and pale with its running mean over it,
+    `rows` are of metrics.jsonl and pace.jsonl. A dense series is drawn raw and pale with its running mean over it,
     a sparse one (validation) with its points.
     """
     series = {
@@ -120,26 +120,55 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> Any:
         for title, words in (
             ("Loss", ("loss",)),
             ("Accuracy", ("accuracy",)),
+            ("Correlation", ("correlation",)),
             ("Learning rate", ("lr", "learning_rate")),
+            ("Examples per second", ("examples_per_second",)),
+            ("Memory", ("memory",)),
         )
         if (found := _series(rows, words))
     }
-    with panels([2.0, 2.0, 1.1][: len(series)] or [2.0]) as (figure, axes):
+    heights = {"Loss": 2.0, "Accuracy": 2.0, "Correlation": 2.0}
+    with panels([heights.get(title, 1.1) for title in series] or [2.0]) as (figure, axes):
         for axis, (title, found) in zip(axes, series.items(), strict=False):
             axis.set_title(title)
             for at, (name, (steps, values)) in enumerate(found.items()):
                 legend = name.replace("_", " ") if len(found) > 1 else None
-                _curve(axis, steps, values, COLOURS[at % len(COLOURS)], legend, noisy=title != "Learning rate")
+                noisy = title not in ("Learning rate", "Memory")
+                _curve(axis, steps, values, COLOURS[at % len(COLOURS)], legend, noisy=noisy)
             if title == "Accuracy":
                 axis.yaxis.set_major_formatter(ticks("fraction"))
                 every = np.concatenate([values for _, values in found.values()])
                 axis.set_ylim(max(0.0, float(np.quantile(every, 0.05)) - 0.05), 1.005)
+            elif title in ("Memory", "Examples per second"):
+                axis.yaxis.set_major_locator(few_ticks(3))
+                axis.yaxis.set_major_formatter(ticks("B" if title == "Memory" else "ratio"))
+                axis.set_ylim(bottom=0)
             elif title == "Loss" and spans_decades([v for _, values in found.values() for v in values]):
                 log_axis(axis, "y", "")
             if len(found) > 1:
                 axis.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.2)
         axes[-1].set_xlabel("step")
         axes[-1].margins(x=0.02)
+    return figure
+
+
+def estimates(measured_N: NDArray[Any], predicted_N: NDArray[Any], groups: Sequence[str], quantity: str) -> Any:
+    """Estimated against measured: where rows lie, and of each group its mean, named; on the line all is right."""
+    with panels([4.6]) as (figure, (axis,)):
+        low = float(min(measured_N.min(), predicted_N.min()))
+        axis.plot([low, 1], [low, 1], color=MUTED, linewidth=1, zorder=1)
+        shown = axis.hexbin(measured_N, predicted_N, gridsize=36, mincnt=1, bins="log", cmap="Blues", linewidths=0.2)
+        shown.set_clim(0.3, None)
+        names = np.asarray(groups)
+        places = []
+        for name in np.unique(names):
+            x, y = float(measured_N[names == name].mean()), float(predicted_N[names == name].mean())
+            axis.plot(x, y, color=COLOURS[1], linestyle="none", **_MEASURED)
+            places.append((x, y, str(name), False))
+        axis.set_title(f"Estimated against measured {quantity}")
+        axis.set_xlabel(f"measured {quantity}; dots are means of families")
+        axis.set_ylabel("estimated")
+        label.place(axis, places, INK, MUTED, PAPER)
     return figure
 
 

@@ -72,6 +72,80 @@ def ratio_of_sums(totals_G: ArrayLike, sizes_G: ArrayLike, level: float = 0.95) 
     return Interval(mean, mean - half, mean + half, n)
 
 
+def correlation(a: ArrayLike, b: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95) -> Interval:
+    """Pearson's correlation of two rows of observations, its interval by drawing whole groups of them again.
+
+    Without groups each observation is one of its own. 0 where one of the rows does not vary. `n` counts the groups.
+    """
+    drawn, point, n = _correlations([_observations(a)], _observations(b), groups)
+    return _percentiles(float(point[0]), drawn[0], level, n)
+
+
+def correlation_change(
+    a: ArrayLike, reference: ArrayLike, b: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95
+) -> Interval:
+    """How much better `a` correlates with `b` than `reference` does: both over the same groups, drawn again."""
+    drawn, point, n = _correlations([_observations(a), _observations(reference)], _observations(b), groups)
+    return _percentiles(float(point[0] - point[1]), drawn[0] - drawn[1], level, n)
+
+
+def _correlations(several: list[Floats], b: Floats, groups: ArrayLike | None) -> tuple[list[Floats], Floats, int]:
+    """Of each row with `b`: the correlation of RESAMPLES draws of groups, and of all; and the number of groups."""
+    if any(a.shape != b.shape for a in several):
+        raise ValueError(f"{[len(a) for a in several]} observations cannot be paired with {len(b)}")
+    group_N = np.arange(len(b)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    n = int(group_N.max()) + 1
+    random = np.random.default_rng(0)
+    drawn: list[list[Floats]] = [[] for _ in several]
+    sums = [_sums(a - a.mean(), b - b.mean(), group_N) for a in several]  # centred, so that squares do not cancel
+    for _ in range(0, RESAMPLES, 100):
+        counts_RG = np.stack([np.bincount(random.integers(0, n, n), minlength=n) for _ in range(100)])
+        for found, sums_GS in zip(drawn, sums, strict=True):
+            found.append(_pearson(counts_RG @ sums_GS))
+    whole = np.array([_pearson(sums_GS.sum(0)[None])[0] for sums_GS in sums])
+    return [np.concatenate(found) for found in drawn], whole, n
+
+
+RESAMPLES = 1000
+"""Of a correlation; the 2.5 % ends are then of 25 draws."""
+
+
+def _sums(a: Floats, b: Floats, group_N: NDArray[np.int64]) -> Floats:
+    """Of each group: how many, and the sums of a, b, a^2, b^2, ab; (G, 6)."""
+    return np.stack([np.bincount(group_N, x) for x in (np.ones_like(a), a, b, a * a, b * b, a * b)], 1)
+
+
+def _pearson(sums_RS: Floats) -> Floats:
+    n, a, b, aa, bb, ab = sums_RS.T
+    spread = (aa - a * a / n) * (bb - b * b / n)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Floats = np.where(spread > 1e-24 * np.maximum(aa * bb, 1e-300), (ab - a * b / n) / np.sqrt(spread), 0.0)
+    return np.clip(np.nan_to_num(found), -1.0, 1.0)
+
+
+def _percentiles(point: float, drawn: Floats, level: float, n: int) -> Interval:
+    tail = (1 - level) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return Interval(point, min(float(low), point), max(float(high), point), n)
+
+
+def rank_correlations(a: ArrayLike, b: ArrayLike, groups: ArrayLike) -> Floats:
+    """Spearman's correlation within each group of three or more in which both rows vary; ties take their mean rank."""
+    x, y, group_N = _observations(a), _observations(b), np.asarray(groups)
+    order = np.argsort(group_N, kind="stable")
+    found = []
+    for rows in np.split(order, np.flatnonzero(np.diff(group_N[order])) + 1):
+        if len(rows) > 2 and np.ptp(x[rows]) > 0 and np.ptp(y[rows]) > 0:
+            found.append(float(np.corrcoef(_ranks(x[rows]), _ranks(y[rows]))[0, 1]))
+    return np.array(found, dtype=np.float64)
+
+
+def _ranks(values: Floats) -> Floats:
+    _, at, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[at]
+    return ranks
+
+
 def quantile(values: ArrayLike, q: float, level: float = 0.95) -> Interval:
     """A quantile with its distribution-free interval from order statistics (David and Nagaraja 2003, 7.1).
 

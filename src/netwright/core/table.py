@@ -44,6 +44,11 @@ _EXTRA_OF = {  # the top-level package that is missing -> the extra that brings 
     "starlette": "serve",
     "uvicorn": "serve",
     "websockets": "serve",
+    "vtracer": "svg",
+    "skia": "svg",
+    "resvg_py": "svg",
+    "cv2": "svg",
+    "scipy": "svg",
 }
 
 

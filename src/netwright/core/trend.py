@@ -17,7 +17,7 @@ from netwright.core.error import UserError
 from netwright.core.measurement import Measurement, in_result, words
 from netwright.core.run import state
 
-QUALITIES = ("accuracy", "in_form", "perplexity", "bits_per_byte", "loss")
+QUALITIES = ("accuracy", "correlation", "in_form", "perplexity", "bits_per_byte", "loss")
 """Quantities that tell how well a model answers."""
 
 

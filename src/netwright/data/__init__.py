@@ -8,6 +8,7 @@ TASKS = {
     "imdb": "netwright.data.reviews",
     "safety": "netwright.data.requests",
     "photographs": "netwright.data.photographs",
+    "svg-quality": "netwright.svg.task",
     "synthetic": "netwright.data.synthetic",
     "synthetic-text": "netwright.data.synthetic",
 }

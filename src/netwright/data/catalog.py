@@ -148,6 +148,24 @@ _ITEMS = (
         places=(Debian("mate-backgrounds", "/usr/share/backgrounds/mate/nature", 46_638_500),),
     ),
     Source(
+        name="photographs-lomiri",
+        title="Lomiri's wallpapers: 13 photographs of things, dogs and mountains",
+        licence="CC BY 4.0, CC BY-SA 4.0 and CC0, a line a picture in the package's copyright file",
+        takes=tuple(
+            Take(f"usr/share/backgrounds/{name}.jpg")
+            for name in (
+                "Bridge_by_Sander_Klootwijk", "Dragonfly_by_Bolly", "Picture_0B_by_freespace",
+                "Picture_1A_by_freespace", "Wine_by_Jakkub_Mede", "aitzgorri_by_Aitzol_Berasategi",
+                "free_by_Peter_Nerlich", "friends_by_Aitzol_Berasategi", "greentock_by_Peter_Nerlich",
+                "life_by_Aitzol_Berasategi", "picosdeeuropa_by_Aitzol_Berasategi",
+                "seeding_by_Clements_Engelhardt", "sunset_by_Aitzol_Berasategi",
+            )
+        ),
+        sha256="ec889282810832b4254a6a1ae9611439bf8f9df536394934519f6375c713a8e0",
+        size=14_158_454,
+        places=(Debian("lomiri-wallpapers-16.04", "/usr/share/backgrounds", 15_783_184),),
+    ),
+    Source(
         name="simple-icons",
         title="Simple Icons: 3,470 one-colour brand icons, SVG",
         licence="CC0-1.0",

@@ -5,7 +5,8 @@
 
 Nobody has labelled them: a label is what Keras' ResNet-50 answers in FP32 (`labels/photographs.json`), so that accuracy
 here is agreement with it, and says nothing of truth. Training crops are of other photographs than those of validation
-and test. Pixels are BGR less ImageNet's mean of each channel, as that network wants them. Knows no network.
+and test: half of nature, as these are, half of things, dogs and mountains. Pixels are BGR less ImageNet's mean of each
+channel, as that network wants them. Knows no network.
 
 Shape legend: B batch, C channels, H height, W width, N crops, K classes.
 """
@@ -31,11 +32,13 @@ from netwright.data.tasks import Batch, Classification, Input, Split
 SIDE = 224
 MEAN = (103.939, 116.779, 123.68)
 """Of ImageNet's blue, green and red, 0 to 255: what Keras' first networks were trained with."""
-COUNTS: Mapping[Split, int] = {"train": 384, "validation": 256, "test": 256}
+COUNTS: Mapping[Split, int] = {"train": 768, "validation": 256, "test": 256}
+OTHERS = 384
+"""Training crops of the second source."""
 SMALLEST = 0.3
 """Side of the smallest crop over the shorter side of its photograph."""
 LABELS = Path(__file__).with_name("labels") / "photographs.json"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,36 +79,46 @@ class Photographs(Classification):
 
 def open(config: Config) -> Photographs:
     """Fetch photographs and names of classes, and cut crops out of them."""
-    source, names = sources.find("photographs"), sources.find("resnet50-imagenet")
-    about = {"source": source.sha256, "version": VERSION}
-    crops = prepared("photographs", about, lambda: cut(sources.fetch(source)))
+    source, others = sources.find("photographs"), sources.find("photographs-lomiri")
+    names = sources.find("resnet50-imagenet")
+    digest = recipe.digest([source.sha256, others.sha256])
+    about = {"source": digest, "version": VERSION}
+    crops = prepared("photographs", about, lambda: cut(sources.fetch(source), sources.fetch(others)))
     classes = json.loads((sources.fetch(names) / "labels.json").read_text(encoding="utf-8"))
-    return Photographs(crops, tuple(classes[str(k)] for k in range(len(classes))), source.sha256)
+    return Photographs(crops, tuple(classes[str(k)] for k in range(len(classes))), digest)
 
 
-def cut(folder: Path) -> dict[str, Tensor]:
+def cut(folder: Path, others: Path) -> dict[str, Tensor]:
     """Square crops at random places and sizes, scaled to `SIDE`: split -> (N, 3, H, W) of bytes, RGB.
 
-    Every other photograph is for training.
+    Every other photograph of the first folder is for training, and all of the second.
     """
-    from PIL import Image
-
-    paths = sorted(folder.glob("*.jpg"))
+    paths, more = sorted(folder.glob("*.jpg")), sorted(others.glob("*.jpg"))
     generator = np.random.default_rng(0)
     found: dict[str, list[Tensor]] = {split: [] for split in COUNTS}
-    with progress("cutting photographs", len(paths)) as advance:
+    first = {**COUNTS, "train": COUNTS["train"] - OTHERS}
+    with progress("cutting photographs", len(paths) + len(more)) as advance:
         for at, path in enumerate(paths):
-            splits: tuple[Split, ...] = ("train",) if at % 2 else ("validation", "test")
-            with Image.open(path, formats=["JPEG"]) as picture:
-                photograph = picture.convert("RGB")
             of_a_kind = len(paths[1::2] if at % 2 else paths[::2])
-            for split in splits:
-                for _ in range(-(-COUNTS[split] // of_a_kind)):
-                    side = int(min(photograph.size) * generator.uniform(SMALLEST, 1.0))
-                    left, top = (int(generator.integers(0, size - side + 1)) for size in photograph.size)
-                    crop = photograph.resize(
-                        (SIDE, SIDE), Image.Resampling.BILINEAR, (left, top, left + side, top + side)
-                    )
-                    found[split].append(torch.from_numpy(np.array(crop)).permute(2, 0, 1))
+            for split in ("train",) if at % 2 else ("validation", "test"):
+                found[split] += _crops(path, -(-first[split] // of_a_kind), generator)  # type: ignore[index]
+            advance()
+        found = {split: crops[: first[split]] for split, crops in found.items()}  # type: ignore[index]
+        for path in more:
+            found["train"] += _crops(path, -(-OTHERS // len(more)), generator)
             advance()
     return {split: torch.stack(crops)[: COUNTS[split]].contiguous() for split, crops in found.items()}  # type: ignore[index]
+
+
+def _crops(path: Path, count: int, generator: np.random.Generator) -> list[Tensor]:
+    from PIL import Image
+
+    with Image.open(path, formats=["JPEG"]) as picture:
+        photograph = picture.convert("RGB")
+    found = []
+    for _ in range(count):
+        side = int(min(photograph.size) * generator.uniform(SMALLEST, 1.0))
+        left, top = (int(generator.integers(0, size - side + 1)) for size in photograph.size)
+        crop = photograph.resize((SIDE, SIDE), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
+        found.append(torch.from_numpy(np.array(crop)).permute(2, 0, 1))
+    return found

@@ -191,7 +191,9 @@ def _fetch(source: Source, root: Path) -> Path:
 
 
 def _bring(place: Place, source: Source, draft: Path, downloads: Path) -> None:
-    limit = 4 * source.size + 64 * MB
+    # what is unpacked is the archive's, of which the source may take a few files
+    archive = 0 if isinstance(place, (Folder, Hub)) else place.size
+    limit = 4 * max(source.size, archive) + 64 * MB
     match place:
         case Folder(path):
             _bring_folder(path, source, draft, limit)
@@ -233,7 +235,7 @@ def _bring_folder(path: Path, source: Source, draft: Path, limit: int) -> None:
             return
         for archive in files:
             if archive.stat().st_size in {p.size for p in source.places if not isinstance(p, (Hub, Folder))}:
-                unpack(archive, source.takes, draft, limit)
+                unpack(archive, source.takes, draft, max(limit, 4 * archive.stat().st_size + 64 * MB))
                 return
     raise PlaceFailedError("holds neither the files nor the archive")
 

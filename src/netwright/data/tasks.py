@@ -60,6 +60,19 @@ class Evaluation:
     text_N: NDArray[np.int64] | None = None
     """Of tokens: the number of the text each stands in. Those of one text are alike, so intervals are over texts."""
 
+    def judged(self, **about: Any) -> list[Measurement]:
+        """How well it answers, what says most first: the accuracy, and of a language model the perplexity."""
+        return [self.accuracy(**about), *([] if self.text_N is None else [self.perplexity(**about)])]
+
+    def figures(self) -> dict[str, float]:
+        """What is logged of an epoch: the loss, and one figure that a person reads."""
+        return {"loss": float(self.loss_N.mean()), "accuracy": float(self.correct_N.mean())}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that it holds, as arrays for a file; `evaluation` takes them back."""
+        kept: dict[str, NDArray[Any]] = {"correct": self.correct_N.astype(np.uint8), "loss": np.asarray(self.loss_N)}
+        return kept | ({} if self.text_N is None else {"text": self.text_N})
+
     def accuracy(self, **about: Any) -> Measurement:
         """Share correct, with Wilson's interval; of tokens, an interval over texts."""
         if self.text_N is not None:
@@ -105,6 +118,7 @@ class Task(Protocol):
 
     name: str
     classes: tuple[str, ...]
+    """What the columns of an answer mean; of one alone it is a number and no class; of tokens there are none."""
     inputs: Mapping[str, Input]
     processor: Mapping[str, Any]
     """Plain data that a deployment needs to turn a raw example into inputs: mean, std, vocabulary file."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def quality(artifact: Artifact, task: Task, split: Split = "test", threads: int = 1) -> tuple[Evaluation, Measurement]:
-    """Run an artifact over a split: what was seen on every example, and the accuracy (Wilson's interval)."""
+    """Run an artifact over a split: what was seen on every example, and what says most: the accuracy or correlation."""
     runner = export.open(artifact, threads)
     with progress(f"evaluating {artifact.format} {artifact.precision}", task.size(split)) as advance:
 
@@ -31,12 +31,16 @@ def quality(artifact: Artifact, task: Task, split: Split = "test", threads: int 
 
         seen = task.evaluate(predict, split)
     conditions = {"split": split, "executed": runner.precision, "format": artifact.format, "threads": threads}
-    return seen, seen.accuracy(artifact=artifact.digest, conditions=conditions)
+    return seen, seen.judged(artifact=artifact.digest, conditions=conditions)[0]
 
 
-def judged(seen: Evaluation, **about: Any) -> list[Measurement]:
-    """What an evaluation says: the accuracy, and of a language model the perplexity."""
-    return [seen.accuracy(**about), *([] if seen.text_N is None else [seen.perplexity(**about)])]
+def change(candidate: Evaluation, reference: Evaluation, **about: Any) -> Measurement:
+    """What the candidate answers better than the reference, in pairs: a change of the accuracy or correlation."""
+    from netwright.data.regression import Estimates
+
+    if isinstance(candidate, Estimates) and isinstance(reference, Estimates):
+        return candidate.correlation_change(reference, **about)
+    return accuracy_change(candidate, reference, **about)
 
 
 def accuracy_change(candidate: Evaluation, reference: Evaluation, level: float = 0.95, **about: Any) -> Measurement:

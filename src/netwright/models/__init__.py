@@ -13,6 +13,7 @@ MODELS = {
     "cnn": "netwright.models.cnn",
     "resnet9": "netwright.models.resnet",
     "resnet50": "netwright.models.resnet50",
+    "regressor": "netwright.models.regressor",
     "bag": "netwright.models.bag",
     "transformer": "netwright.models.transformer",
     "llama": "netwright.models.llama",

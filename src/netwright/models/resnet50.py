@@ -77,9 +77,14 @@ class ResNet50(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(inside, classes)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def features(self, image: Tensor) -> Tensor:
+        """What the last layer reads: the mean over places of the last stage, (B, 32 width)."""
         x_BCHW = self.pool(torch.relu(self.stem_norm(self.stem(image))))
-        logits_BK: Tensor = self.head(self.stages(x_BCHW).mean((2, 3)))
+        means_BF: Tensor = self.stages(x_BCHW).mean((2, 3))
+        return means_BF
+
+    def forward(self, image: Tensor) -> Tensor:
+        logits_BK: Tensor = self.head(self.features(image))
         return logits_BK
 
 

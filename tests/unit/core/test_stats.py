@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from netwright.core import stats
 
@@ -122,3 +124,49 @@ def test_groups_weigh_the_same_in_a_conformal_limit():
     assert stats.conformal(errors, 0.9, ["large"] * 90 + [f"small {at}" for at in range(9)]) == 9.0
     assert stats.conformal(errors, 0.9, ["large"] * 99) == np.inf
     assert stats.conformal(range(20), 0.9, [f"own {at}" for at in range(20)]) == stats.conformal(range(20), 0.9)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 1000), st.integers(3, 60))
+def test_a_correlation_is_pearsons_whatever_is_added_or_multiplied(seed, n):
+    random = np.random.default_rng(seed)
+    a, b = random.normal(size=n), random.normal(size=n)
+    found = stats.correlation(a, b)
+    assert found.value == pytest.approx(np.corrcoef(a, b)[0, 1], abs=1e-9)
+    moved = stats.correlation(3 * a + 1000, -2 * b + 7)
+    assert moved.value == pytest.approx(-found.value, abs=1e-6)
+    assert (moved.low, moved.high) == (pytest.approx(-found.high, abs=0.05), pytest.approx(-found.low, abs=0.05))
+
+
+def test_the_interval_of_a_correlation_holds_the_truth_as_often_as_it_says():
+    held, groups, each = 0, 30, 5
+    for seed in range(100):
+        random = np.random.default_rng(seed)
+        group = np.repeat(np.arange(groups), each)
+        a = random.normal(size=groups)[group]
+        b = 0.8 * a + 0.6 * random.normal(size=groups)[group]  # both alike within a group: 0.8
+        found = stats.correlation(a, b, group)
+        held += found.low <= 0.8 <= found.high
+    assert 85 <= held <= 100
+
+
+def test_what_does_not_vary_correlates_with_nothing():
+    assert stats.correlation(np.ones(9), np.arange(9.0)).value == 0
+    assert stats.correlation(np.full(9, 0.1), np.full(9, 0.3)).value == 0
+    with pytest.raises(ValueError, match="cannot be paired"):
+        stats.correlation(np.ones(3), np.ones(4))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 1000))
+def test_ranks_within_groups_are_spearmans(seed):
+    scipy_stats = pytest.importorskip("scipy.stats")
+    random = np.random.default_rng(seed)
+    group = random.integers(0, 4, 40)
+    a, b = random.integers(0, 6, 40).astype(float), random.normal(size=40)
+    wanted = [
+        scipy_stats.spearmanr(a[group == at], b[group == at]).statistic
+        for at in range(4)
+        if (group == at).sum() > 2 and np.ptp(a[group == at]) > 0
+    ]
+    np.testing.assert_allclose(stats.rank_correlations(a, b, group), wanted, atol=1e-9)

@@ -2,6 +2,7 @@
 
 import io
 import multiprocessing
+import random
 import re
 import tarfile
 from dataclasses import replace
@@ -210,3 +211,14 @@ def test_every_source_is_pinned(source):
             assert place.size > 0
             assert re.fullmatch("[0-9a-f]{64}", place.sha256) or isinstance(place, Debian)
         assert not urlsplit(str(place)).netloc
+
+
+def test_few_files_of_a_large_archive_are_taken(shelf, monkeypatch):
+    large = bytes(65 * sources.MB) + random.Random(0).randbytes(20 * sources.MB)  # more than four times what is taken
+    source, archive = thing(shelf, content={**FILES, "other.bin": large})
+    serve(monkeypatch, archive)
+    assert {p.name: p.read_bytes() for p in fetch(source).iterdir()} == FILES
+    monkeypatch.setenv("NETWRIGHT_DATA", str(shelf))
+    monkeypatch.setenv("NETWRIGHT_CACHE", str(shelf / "second"))
+    monkeypatch.setattr(places, "npm", lambda *_: pytest.fail("the folder had it"))
+    assert seal(fetch(source)) == source.sha256
