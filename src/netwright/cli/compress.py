@@ -103,7 +103,7 @@ def _sensitivity(source: Any, step: Any) -> Answer:
 
 
 def _retrained(source: Any, made: Any, runs: Path) -> Answer:
-    """Of a network that was trained on: what it costs, and its accuracy beside its source's on the test split."""
+    """Of a network that was trained on: what it costs, and how well it and its source answer on the test split."""
     from rich import box
     from rich.console import Group
     from rich.table import Table
@@ -119,15 +119,16 @@ def _retrained(source: Any, made: Any, runs: Path) -> Answer:
     task, both = open_task(source), (source, made)
     answers = [stages.evaluated(runs, one, task, usable_threads()) for one in both]
     works = [workload.read(one.folder) for one in both]
-    change = quality.accuracy_change(answers[1][0], answers[0][0], artifact=made.digest)
-    table = Table("", "FLOPs", "parameters", "size", "test accuracy", box=box.SIMPLE_HEAD, pad_edge=False)
+    change = quality.change(answers[1][0], answers[0][0], artifact=made.digest)
+    judged = answers[0][1].quantity
+    table = Table("", "FLOPs", "parameters", "size", f"test {judged}", box=box.SIMPLE_HEAD, pad_edge=False)
     for name, one, work, (_, accuracy) in zip(("before", "after"), both, works, answers, strict=True):
         table.add_row(
             name, readable(work.flops, "FLOP"), f"{work.parameters:,}", readable(deployed(one), "B"), str(accuracy)
         )
     data = {
         "artifact": str(made.folder), "digest": made.digest, "flops": works[1].flops / works[0].flops,
-        "parameters": works[1].parameters / works[0].parameters, "accuracy": answers[1][1], "accuracy_change": change,
+        "parameters": works[1].parameters / works[0].parameters, judged: answers[1][1], f"{judged}_change": change,
     }  # fmt: skip
-    last = f"Change of accuracy: {change}\nNext: netwright export {made.folder} --format openvino"
+    last = f"Change of {judged}: {change}\nNext: netwright export {made.folder} --format openvino"
     return Answer(data, Group(table, last))

@@ -40,7 +40,10 @@ def main(args: argparse.Namespace) -> Answer:
     made = _made(args, key, task)
     licence = made.made_by.get("licence", "none stated")
     data = {"artifact": str(made.folder), "digest": made.digest, "licence": licence}
-    return Answer(data, f'{made.name}, {licence}\nNext: netwright generate {made.folder} --explain --prompt "Hello"')
+    next = f"netwright compress {made.folder} --method int8"
+    if "positions" in made.inputs:
+        next = f'netwright generate {made.folder} --explain --prompt "Hello"'
+    return Answer(data, f"{made.name}, {licence}\nNext: {next}")
 
 
 def _made(args: argparse.Namespace, key: Any, task: Any) -> Any:

@@ -134,9 +134,10 @@ def _list(runs: Path, only: str | None) -> Answer:
 
 
 def _best(told: Told) -> list[Measurement]:
-    """The first accuracy, or else loss, and the first latency that were measured."""
+    """The first accuracy, or else correlation or loss, and the first latency that were measured."""
     measured = [m for m in told.measurements if m.source == "measured"]
-    quality = [m for m in measured if m.quantity == "accuracy"] or [m for m in measured if m.quantity == "loss"]
+    named = ("accuracy", "correlation", "loss")
+    quality = next(filter(None, ([m for m in measured if m.quantity == name] for name in named)), [])
     return quality[:1] + [m for m in measured if m.quantity == "latency"][:1]
 
 

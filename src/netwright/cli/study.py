@@ -36,20 +36,22 @@ def _dry_run(recipe: Any, runs: Path) -> Answer:
     from rich.console import Group
 
     from netwright.cli.train import plan_view
-    from netwright.study import study
+    from netwright.study import beginning, study
     from netwright.train import training
     from netwright.train.plan import plan
 
     devices = [device.name for device in study.check(recipe, runs)]
-    task, model = training.prepare(recipe)
-    planned = plan(model, task, recipe["train"], runs)
+    source = beginning.source(recipe)
+    planned = [] if source else plan(*training.prepare(recipe)[::-1], recipe["train"], runs)
     labels = study.labels(recipe)
     lines = [
+        *([f"Would begin with {source.name}"] if source else []),
         f"Would measure here: {', '.join(labels)}",
         f"Would predict for: {', '.join(devices) or 'no other device'}",
     ]
     return Answer(
-        {"plan": planned, "candidates": labels, "devices": devices}, Group(plan_view(planned, recipe.path), *lines)
+        {"plan": planned, "candidates": labels, "devices": devices},
+        Group(*([] if source else [plan_view(planned, recipe.path)]), *lines),
     )
 
 

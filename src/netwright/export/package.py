@@ -44,8 +44,10 @@ def zeros(x):
 
 if __name__ == "__main__":
     inputs = dict(np.load(sys.argv[1])) if len(sys.argv) > 1 else {{n: zeros(x) for n, x in about["inputs"].items()}}
+    names = about["task"]["classes"]
     for row in answer(inputs):
-        print(json.dumps({{"class": about["task"]["classes"][int(row.argmax())], "logits": row.tolist()}}))
+        said = {{"class": names[int(row.argmax())], "logits": row.tolist()}}
+        print(json.dumps({{names[0]: float(row[0])}} if len(names) == 1 else said))
 '''
 RUNTIMES = {
     "onnx": (

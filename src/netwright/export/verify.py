@@ -32,6 +32,8 @@ SIZES = (1, 1, 1, 2, 3, 5, 17)
 """Batch sizes tried first; the rest of the examples go in batches of 64."""
 LENGTHS = (1, 2, 9)
 """What an open dimension is cut to, besides the lengths of the examples themselves."""
+NEAR = 0.02
+"""How near two estimates of a number from 0 to 1 lie that say the same: half of what the better predictors err by."""
 LIMITS = {  # precision -> the largest relative error, the smallest agreement, what a runtime may execute
     "fp32": (1e-4, 0.999, ("fp32",)),
     "bf16": (5e-2, 0.98, ("bf16", "fp16", "fp32")),
@@ -51,9 +53,9 @@ class Certificate:
     """How far a candidate is from its reference, and whether that is near enough.
 
     `relative_error` is |candidate - reference|_2 / |reference|_2 over all logits; `agreement` the share of
-    the `n` examples whose top class is the same, with Wilson's 95 % interval; of language models `n` counts
-    tokens, and the interval is over rows. `layers` counts matrix layers by the precision they were executed
-    in. `faults` is empty when it passed.
+    the `n` examples whose top class is the same, or whose estimate of a number is within NEAR, with Wilson's
+    95 % interval; of language models `n` counts tokens, and the interval is over rows. `layers` counts matrix
+    layers by the precision they were executed in. `faults` is empty when it passed.
     """
 
     reference: str
@@ -102,7 +104,7 @@ def verify(candidate: Artifact, reference: Artifact, task: Task, n: int = 1000, 
         lengths |= {length for inputs in _cut(task) for length in _lengths(task, inputs)}
     want_NK, got_NK = (np.concatenate(side) for side in zip(*found, strict=True))
     want, got = (np.concatenate([x.ravel() for x in side]) for side in zip(*found, *cut, strict=True))
-    same = stats.proportion(int((want_NK.argmax(1) == got_NK.argmax(1)).sum()), n)
+    same = stats.proportion(int(alike(want_NK, got_NK).sum()), n)
     finite = bool(np.isfinite(got).all() and np.isfinite(want).all())
     largest = float(np.abs(got - want).max()) if finite else -1.0
     relative = float(np.linalg.norm(got - want) / max(float(np.linalg.norm(want)), 1e-30)) if finite else -1.0
@@ -113,7 +115,8 @@ def verify(candidate: Artifact, reference: Artifact, task: Task, n: int = 1000, 
     if relative > relative_limit:
         faults.append(f"relative error {relative:.2g} is above {relative_limit:g}")
     if same.value < agreement_limit:
-        faults.append(f"top-1 agreement {same.value:.4f} is below {agreement_limit:g}")
+        kind = f"estimates within {NEAR:g}" if want_NK.shape[1] == 1 else "top-1 agreement"
+        faults.append(f"{kind} {same.value:.4f} is below {agreement_limit:g}")
     if new.precision not in executable:
         faults.append(f"it is executed in {new.precision}, not in {' or '.join(executable)}")
     return Certificate(
@@ -171,6 +174,15 @@ def _of_tokens(
         perplexity=perplexity if found.finite else 0.0,
         reference_perplexity=reference_perplexity if found.finite else 0.0,
     )
+
+
+def alike(want_NK: NDArray[Any], got_NK: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which answers say the same: the top class, or a number within NEAR."""
+    if want_NK.shape[1] == 1:
+        near_N: NDArray[np.bool_] = np.abs(want_NK[:, 0] - got_NK[:, 0]) <= NEAR
+        return near_N
+    same_N: NDArray[np.bool_] = want_NK.argmax(1) == got_NK.argmax(1)
+    return same_N
 
 
 def certified(

@@ -19,7 +19,7 @@ from netwright.measure import bench, quality
 
 SAME = 0.02
 """Share by which latencies must differ to be called different: 1 % was seen to turn round in a second series."""
-Objective = Literal["accuracy", "latency", "throughput", "size", "peak_memory"]
+Objective = Literal["accuracy", "latency", "throughput", "size", "peak_memory", "energy", "cost"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,9 @@ LEVELS = {
     "attention": "Attention",
 }
 """Pictures that a multilevel training leaves, and what they are called."""
-COLUMNS = ("accuracy", "accuracy_change", "latency", "latency_p99", "throughput", "peak_memory", "size", "energy")
+COLUMNS = (
+    "accuracy", "accuracy_change", "latency", "latency_p99", "throughput", "peak_memory", "size", "energy", "cost",
+)  # fmt: skip
 """Figures of the table of candidates, in their order; one that nobody measured is left out."""
 
 
@@ -50,7 +52,7 @@ def summarize(
     chosen = verdict.choose(best, config.max_drop)
     machine = detect.detect()
     return {
-        "title": f"{recipe['task'].name}: {recipe['model'].name}",
+        "title": f"{trained.artifact.task['name']}: {trained.artifact.model['name']}",
         "verdict": verdict.sentences(candidates, best, config.max_drop),
         "choice": chosen.label if chosen else None,
         "objectives": list(config.objectives),
@@ -122,8 +124,9 @@ def _figures(
     if rows:
         figures["training"] = plot.svg_text(plot.curves(rows), "training curves")
     figures |= {name: path.read_text(encoding="utf-8") for name in LEVELS if (path := _plot(trained, name)).is_file()}
-    planned = [Measurement(**row) for row in artifact.read_json(trained.folder / "plan.json")]
-    figures["plan"] = plot.svg_text(plot.plan(planned, trained.measurements), "plan against actual")
+    if (trained.folder / "plan.json").is_file():  # not of a network that came from elsewhere
+        planned = [Measurement(**row) for row in artifact.read_json(trained.folder / "plan.json")]
+        figures["plan"] = plot.svg_text(plot.plan(planned, trained.measurements), "plan against actual")
     return figures
 
 

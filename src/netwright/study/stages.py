@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -24,6 +23,7 @@ from netwright.core.error import UserError
 from netwright.core.measurement import Measurement, in_result
 from netwright.core.recipe import plain
 from netwright.core.run import Run, state
+from netwright.data.regression import evaluation
 from netwright.data.tasks import Evaluation, Split, Task
 from netwright.hardware import detect
 from netwright.measure import bench, evaluate, quality
@@ -144,19 +144,18 @@ def _cost(runs: Path, source: Artifact, made: Artifact, run: Run) -> dict[str, A
 def evaluated(
     runs: Path, source: Artifact, task: Task, threads: int, split: Split = "test"
 ) -> tuple[Evaluation, Measurement]:
-    """What an artifact answers on every example of a split, and its accuracy."""
+    """What an artifact answers on every example of a split, and its accuracy, or correlation."""
     key = {"artifact": source.digest, "task": task.digest, "machine": detect.fingerprint(), "threads": threads}
     key |= {} if split == "test" else {"split": split}
     with Run.start(runs, "evaluate", key) as run:
         path = run.folder / "evaluation.safetensors"
         known = _answers(path) if run.done else None
         if known is None:
-            seen, accuracy = quality.quality(source, task, split, threads)
-            seen_arrays: dict[str, Any] = {"correct": seen.correct_N.astype(np.uint8), "loss": np.asarray(seen.loss_N)}
-            seen_arrays |= {} if seen.text_N is None else {"text": seen.text_N}
+            seen, first = quality.quality(source, task, split, threads)
+            seen_arrays = seen.arrays()
             artifact.replace_file(path, lambda draft: save_file(seen_arrays, draft))
-            about = {"artifact": accuracy.artifact, "conditions": accuracy.conditions}
-            run.finish({"measurements": [plain(one) for one in quality.judged(seen, **about)]})
+            about = {"artifact": first.artifact, "conditions": first.conditions}
+            run.finish({"measurements": [plain(one) for one in seen.judged(**about)]})
             known = seen
         return known, Measurement(**run.result["measurements"][0])
 
@@ -164,8 +163,7 @@ def evaluated(
 def _answers(path: Path) -> Evaluation | None:
     """What was kept of an evaluation; None where it is lost or damaged, and has to be done again."""
     try:
-        arrays = load_file(path)
-        return Evaluation(arrays["correct"].astype(bool), arrays["loss"], arrays.get("text"))
+        return evaluation(load_file(path))
     except (OSError, SafetensorError, KeyError):
         return None
 

@@ -3,6 +3,8 @@
     found = study(recipe.load(Path("recipes/quickstart.toml"), [], SECTIONS), Path("runs"))
     found.report        # the page
 
+Or from a network that was trained before, which `study.source` names, to a front.
+
 A candidate is a chain of methods and a format of one trained network; a strategy says which are made and measured. Each
 stage is a run of its own (`study.stages`), so a study that was killed goes on, and one that has changed a little does
 little.
@@ -13,7 +15,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,12 +26,14 @@ from netwright.core.map import Where
 from netwright.core.measurement import Measurement, exact
 from netwright.core.recipe import Range, Recipe, Section, plain
 from netwright.core.run import Run, console
+from netwright.data.regression import is_number
 from netwright.data.tasks import Task
-from netwright.hardware import catalog, detect
+from netwright.hardware import catalog, detect, power
 from netwright.hardware.device import Device
 from netwright.measure import bench, quality
+from netwright.models.load import open_task
 from netwright.predict import PREDICTORS
-from netwright.study import report, stages
+from netwright.study import beginning, report, stages
 from netwright.study.pareto import Candidate, Objective, works
 from netwright.study.roadmap import roadmap
 from netwright.study.search import search
@@ -44,6 +48,8 @@ NEEDED = 200_000_000
 class Config:
     """Which candidates, by what they are ranked, and for which other devices they are predicted."""
 
+    source: str = ""
+    """An artifact of format "torch", or its run: it is studied as it is; without, the recipe trains a network."""
     strategy: Literal["grid", "roadmap", "search"] = "grid"
     """grid: every chain in every format. roadmap: the cheapest step first, until limits are met. search: methods,
     settings, formats and threads, by successive halving and predictions."""
@@ -59,6 +65,8 @@ class Config:
     """Bytes of what is deployed."""
     max_memory: Annotated[float, Range(0, 1e15)] = 0.0
     """Bytes of peak memory."""
+    price: Annotated[float, Range(0, 1e6)] = 0.0
+    """Dollars for an hour of this machine, of which the cost of a million examples is reckoned; 0: unknown."""
     minutes: Annotated[float, Range(0, 1e6)] = 0.0
     """Wall-clock budget of roadmap and search, after the training; 0 sets none."""
     networks: tuple[str, ...] = (
@@ -118,14 +126,23 @@ def study(recipe: Recipe, runs: Path, fresh: bool = False) -> Study:
     """
     config: Config = recipe["study"]
     devices = check(recipe, runs)
-    task, _ = training.prepare(recipe)
+    source = beginning.source(recipe)
+    task = open_task(source) if source else training.task_of(recipe)
+    if is_number(task.classes):
+        raise UserError(
+            "task.name", task.name, "a study ranks by accuracy, and this task answers a number",
+            f"netwright train {recipe.path}, then netwright compress",
+        )  # fmt: skip
     key = {"recipe": plain(recipe.sections), "task": task.digest, "machine": detect.fingerprint()}
+    key |= {"source": source.digest} if source else {}
     with Run.start(runs, "study", key, fresh) as run:
         if run.done and all((run.folder / name).is_file() for name in (report.HTML, report.MARKDOWN, report.JSON)):
             return Study(run.folder, artifact.read_json(run.folder / report.JSON, 100_000_000), reused=True)
+        if not source:
+            training.prepare(recipe)  # refuses what would stop the training later; not needed where nothing is done
         artifact.replace_file(run.folder / "recipe.toml", lambda draft: draft.write_text(recipe.toml()))
-        _say("1/6 Train")
-        trained = training.train(recipe, runs)
+        _say(f"1/6 Begin with {source.name}" if source else "1/6 Train")
+        trained = beginning.found(source) if source else training.train(recipe, runs)
         assert trained is not None  # only a process of a team gets none
         _say("2/6 Compress and export")
         trials = Trials(recipe, trained, task, runs, run)
@@ -150,6 +167,7 @@ def check(recipe: Recipe, runs: Path) -> list[Device]:
     _each_once("bench.batch", recipe["bench"].batch, "[1, 64]")
     if "accuracy" not in config.objectives:
         raise UserError("study.objectives", list(config.objectives), "accuracy and others", "add accuracy")
+    _measurable(config, recipe["bench"])
     if recipe["train"].parallel != "none":
         raise UserError(
             "train.parallel", recipe["train"].parallel, "none: a study runs in one process", "train.parallel=none"
@@ -181,6 +199,18 @@ def check(recipe: Recipe, runs: Path) -> list[Device]:
 def _each_once(setting: str, chosen: Sequence[Any], example: str) -> None:
     if not chosen or len(set(chosen)) < len(chosen):
         raise UserError(setting, list(chosen), "one or more, each once", f"{setting}={example}")
+
+
+def _measurable(config: Config, timed: bench.Config) -> None:
+    """Raises UserError for an objective that nothing here can tell."""
+    missing = {
+        "energy": ("reads" in power.readers().values(), "no counter of energy can be read here", "leave energy out"),
+        "cost": (config.price, "the price of an hour of this machine is not known", "study.price=0.34"),
+        "peak_memory": (timed.memory, "memory is not measured", "bench.memory=true"),
+    }
+    for name, (known, why, next) in missing.items():
+        if name in config.objectives and not known:
+            raise UserError("study.objectives", list(config.objectives), why, next)
 
 
 def _device(name: str) -> Device:
@@ -278,6 +308,8 @@ def measured(chosen: Sequence[Chosen], recipe: Recipe, task: Task, runs: Path) -
             else exact("accuracy_change", 0.0, artifact=digest)  # from itself it cannot differ
         )
         figures = {"accuracy": accuracy, "accuracy_change": change, **_by_quantity(mine, config)}
+        if recipe["study"].price:
+            figures["cost"] = cost(figures["throughput"], recipe["study"].price)
         candidates.append(
             Candidate(label=one.label, artifact=one.artifact, figures=figures, evaluation=evaluation, chain=one.chain)
         )
@@ -291,6 +323,15 @@ def _by_quantity(found: Sequence[Measurement], config: bench.Config) -> dict[str
         if not (one.quantity.startswith("latency") and one.quantity in figures):
             figures[one.quantity] = one
     return figures
+
+
+def cost(throughput: Measurement, price: float) -> Measurement:
+    """Dollars of a million examples at a rate (1/s) and a price of an hour, with the machine in use all the time."""
+    dollars = 1e6 * price / 3600
+    return replace(
+        throughput, quantity="cost", unit="", value=dollars / throughput.value, low=dollars / throughput.high,
+        high=dollars / throughput.low, conditions={**throughput.conditions, "price_an_hour": price},
+    )  # fmt: skip
 
 
 def _say(stage: str) -> None:

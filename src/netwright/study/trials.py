@@ -11,6 +11,7 @@ of its own and is found again. Knows no strategy, and no ranking.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ from netwright.core.recipe import Recipe, plain
 from netwright.core.run import Run, console
 from netwright.hardware import detect
 from netwright.measure import bench, quality
-from netwright.study import stages
+from netwright.study import beginning, stages
 
 if TYPE_CHECKING:
     from netwright.data.tasks import Evaluation, Task
@@ -101,6 +102,11 @@ class Trials:
         artifact.write_json(self._spent, {"seconds": self.seconds})
         console.print(f"  [bold]{what}[/bold]: {why}")
 
+    @functools.cached_property
+    def pace(self) -> tuple[int, float]:
+        """Epochs of the network's training, and its seconds."""
+        return beginning.pace(self.trained, self.runs)
+
     def settings(self) -> Mapping[str, Any]:
         """What the recipe says of methods, by their names."""
         return {name: plain(self.recipe[name]) for name in METHODS if name in self.recipe}
@@ -111,10 +117,10 @@ class Trials:
 
     def trainings(self, text: str) -> dict[int, Training]:
         """What the steps of a chain that train will take, by their places: each trains what the one before left."""
-        took = next(m.value for m in self.trained.measurements if m.quantity == "training_time")
-        whole = last = int(self.trained.artifact.made_by["train"]["epochs"])
-        found = {}
-        for at, step in enumerate(self.steps(text)):
+        steps = self.steps(text)
+        whole, took = self.pace if any(step.name in COST for step in steps) else (1, 0.0)
+        last, found = whole, {}
+        for at, step in enumerate(steps):
             if step.name in COST:
                 last = step.epochs or max(1, round(last / 3))
                 found[at] = Training(last, last * took / whole * COST[step.name])

@@ -135,3 +135,48 @@ def test_a_dry_run_packs_nothing(made, tmp_path, monkeypatch):
     words = ["export", str(made["openvino int8"].folder), "--format", "openvino", "--package", "--folder", "out"]
     assert cli.main([*words, "--dry-run"]) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_number_is_answered_by_its_name(tmp_path, clean):
+    from types import MappingProxyType
+
+    import torch
+
+    from netwright.core import artifact, recipe
+    from netwright.data.regression import Regression
+    from netwright.data.tasks import Batch, Input
+    from netwright.models import facts, load, regressor
+
+    class Numbers(Regression):
+        name, classes, digest = "numbers", ("ssim",), "0" * 64
+        inputs = MappingProxyType({"features": Input((12,), "float32")})
+        processor = MappingProxyType({"kind": "none"})
+
+        def size(self, split):
+            return 40
+
+        def groups(self, split):
+            return np.arange(40) // 4
+
+        def batch(self, split, indices_B, generator=None):
+            x = torch.rand(40, 12, generator=torch.Generator().manual_seed(0))[indices_B]
+            return Batch({"features": x}, x.mean(1))
+
+        def write_processor(self, folder):
+            pass
+
+    task, config = Numbers(), regressor.Config(widths=(4,))
+    model = regressor.build(config, task.inputs, 1).eval()
+    source = artifact.create(
+        tmp_path / "source", lambda draft: load.save(model, task, facts.trace(model, task.example(1)), draft),
+        format="torch", precision="fp32", task={"name": "numbers", "classes": ["ssim"]}, model=recipe.plain(config),
+        inputs=recipe.plain(task.inputs), processor=dict(task.processor),
+    )  # fmt: skip
+    made = export.write(source, "onnx", task, tmp_path / "onnx", n=30)
+    assert "a number: ssim" in (made.folder / "card.md").read_text()
+    folder = unpacked(package.pack(made, tmp_path / "m.zip"), tmp_path / "at")
+    inputs = {"features": task.batch("test", torch.arange(3)).inputs["features"].numpy()}
+    np.savez(tmp_path / "inputs.npz", **inputs)
+    code, rows, _ = answered(clean["onnx"], folder, tmp_path / "inputs.npz")
+    assert code == 0
+    np.testing.assert_allclose([row["ssim"] for row in rows], export.open(source)(inputs)[:, 0], atol=1e-5)

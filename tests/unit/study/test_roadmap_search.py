@@ -7,7 +7,7 @@ import pytest
 from netwright.compress import chain
 from netwright.core import recipe
 from netwright.measure import memory
-from netwright.study import search, stages, trials
+from netwright.study import roadmap, search, stages, trials
 from netwright.study.study import SECTIONS, check, study
 
 TINY = """
@@ -82,8 +82,16 @@ def test_a_limit_that_nothing_keeps_leaves_what_it_was(place):
     found = done(place, "study.strategy=roadmap", "study.max_drop=0.0")
     assert all(what.startswith(("Go on", "Do not keep")) for what in said(found))
     assert "Do not keep equalize > int8" in said(found)
+    assert "Do not keep equalize > int8 engine=netwright" in said(found)
     assert "Do not keep int8 sensitive=2" in said(found)
     assert "Do not keep qat to=int8" in said(found)
+
+
+def test_of_few_examples_only_ranges_are_trained(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(roadmap, "EACH", 1000)
+    words = ["study.strategy=roadmap", "study.max_drop=0.0", "study.minutes=1e-6"]
+    assert f"Skip {roadmap.RANGES}" in said(done(tmp_path, *words))
+    assert "Skip qat to=int8" not in said(done(tmp_path, *words))
 
 
 def test_limits_that_are_met_end_the_road(place):
