@@ -87,8 +87,13 @@ def apply(artifact: Artifact, task: Task, config: Config, folder: Path, run: Run
 
 
 def check_source(artifact: Artifact, config: Config) -> None:
-    """Raises UserError for an artifact that cannot teach."""
+    """Raises UserError for an artifact that cannot teach: one on grids, and one that answers a number."""
     retrain.check_source(artifact, "distill")
+    if len(artifact.task.get("classes", ())) == 1:
+        raise UserError(
+            "compress.name", "distill", "what is passed on is a distribution over classes, and this answers a number",
+            "--method prune",
+        )  # fmt: skip
 
 
 def settings(artifact: Artifact, config: Config) -> Training:

@@ -87,7 +87,10 @@ def _answers(model: nn.Module, batches: list[Any]) -> tuple[Any, Any]:
     with torch.inference_mode():
         logits_NK: Tensor = torch.cat([model(**batch.inputs).float() for batch in batches])
         labels_N = torch.cat([batch.labels_B for batch in batches])
-        loss_N = functional.cross_entropy(logits_NK, labels_N, reduction="none")
+        if logits_NK.shape[1] == 1:  # a number
+            loss_N = (logits_NK[:, 0] - labels_N).square()
+        else:
+            loss_N = functional.cross_entropy(logits_NK, labels_N, reduction="none")
     return logits_NK.numpy(), np.asarray(loss_N)
 
 

@@ -95,3 +95,16 @@ def test_it_is_a_method_that_makes_a_network(tiny, tmp_path):
     written = export.write(source, "openvino", task, tmp_path / "other", n=50)
     with pytest.raises(UserError, match="equalize takes an fp32 artifact"):
         equalize.check_source(written, equalize.Config())
+
+
+@pytest.mark.parametrize("norm", [True, False])
+def test_only_what_has_changed_is_laid_on_its_grid_anew_and_all_of_that(norm):
+    network, task = uneven(Network(norm)), Images()
+    grid = equalize.on_grid(network, task.example(2))
+    for space in trace(network, task.example(2)).free:
+        tried = copy.deepcopy(network)
+        equalize.rescale(tried, space, torch.linspace(0.1, 1.0, space.size))
+        moved, anew = equalize.moved(grid, tried), equalize.on_grid(tried, task.example(2))
+        assert moved.state_dict().keys() == anew.state_dict().keys()
+        for name, value in anew.state_dict().items():
+            assert torch.equal(value, moved.state_dict()[name]), name
