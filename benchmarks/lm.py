@@ -80,9 +80,9 @@ def answering(engine: Generator) -> Run:
 
 
 def chosen(artifact: Artifact, threads: int, runs: Path) -> tuple[Run, int]:
-    """What netwright picks, out of what it measured with so many threads."""
-    rows = [row for row in choice.choose(artifact, runs).rows if row.threads == threads]
-    row = rows[choice.weighed(rows, choice.Config())[0]]
+    """What netwright picks where it may use so many threads, and no other number."""
+    only = choice.Config(threads=(threads,))  # beside more threads, so few may be too slow to be judged
+    row = choice.choose(artifact, runs, only).row
     made = artifacts.open(row.folder)
     return answering(opened(made, threads, row.computed)), deployed(made)
 

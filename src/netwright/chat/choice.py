@@ -6,8 +6,10 @@
 
 Every runtime that is installed gets the model in every precision that somebody makes of it, llama.cpp's among them. A
 candidate may lose at most 1 % of perplexity on the model's own validation texts, one of INT4 5 %, and that only where
-it is faster. They are timed in interleaved rounds, each with a prompt of its own, because some runtimes keep prompts;
-the slow ones leave after one or two. The result is a run: the same model on the same machine with the same
+it is faster. They are timed in interleaved rounds, each with a prompt of its own, because some runtimes keep prompts.
+Perplexity takes longest, so after two rounds it is judged from the fastest down, and only as far as candidates are not
+much slower than one that passed; who fails leaves. INT4 for OpenVINO, which takes minutes to make, is made only where
+the bytes it saves could make it the fastest. The result is a run: the same model on the same machine with the same
 versions is not measured again.
 
 xllamacpp tells no logprobs of a prompt, so the perplexity of a GGUF is that of its weights, dequantized, in torch:
@@ -17,6 +19,7 @@ llama.cpp rounds inputs to 8 bits as well, which is not in it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib.metadata
 import importlib.util
@@ -34,6 +37,7 @@ from netwright.chat.engine import Generator
 from netwright.chat.opening import opened
 from netwright.chat.sampling import Sampling, logprobs
 from netwright.compress import quantize
+from netwright.compress.engines.nncf import SHARE
 from netwright.core import artifact as artifacts
 from netwright.core import recipe, stats
 from netwright.core.artifact import Artifact
@@ -56,11 +60,17 @@ STORED: Mapping[str, tuple[str, ...]] = {
     "onnx": ("", "int8-weights"),
 }  # fmt: skip
 """What a model is written in."""
-FEW = 8
+FEW = 4
 """Validation examples of a candidate's certificate: its perplexity is judged here."""
-SLOW = {0: 0.4, 1: 0.7}
-"""Round -> share of the fastest candidate's speed below which one leaves after it. The best round of each counts: on a
-busy machine a single one says little."""
+SLOW = {0: 0.25, 1: 0.7}
+"""Round -> share of the fastest candidate's speed below which one leaves after it: of all after the first one, of those
+that keep their perplexity after the second. The best round counts: on a busy machine a single one says little."""
+JUDGED = 1
+"""The round after which perplexities are judged."""
+LATER = ("openvino", "int4-weights")
+"""Format and precision that is made last, if at all: its layers are settled by examples."""
+LESS = 1 / (1 - SHARE / 2)
+"""How many times as fast as INT8 in the same format it could be at most, by the bytes of its weights."""
 Losses = Callable[[Sequence[int]], NDArray[np.float32]]
 """Ids of a text -> logits_TV after each."""
 
@@ -104,6 +114,8 @@ class Row:
     prefill: float = 0.0
     first_token: float = 0.0
     fault: str = ""
+    slow: bool = False
+    """Too slow for its perplexity to be judged: what it loses is not known."""
 
     @property
     def name(self) -> str:
@@ -190,7 +202,7 @@ def weighed(rows: Sequence[Row], config: Config) -> tuple[int, str]:
 
 def passes(row: Row, config: Config) -> bool:
     """Whether a candidate keeps enough of the model's perplexity."""
-    if row.fault:
+    if row.fault or row.slow:
         return False
     return max(row.loss, row.loss_high) <= config.loss_4bit if row.four_bits else row.loss <= config.loss
 
@@ -219,7 +231,7 @@ def table(choice: Choice, config: Config = Config()) -> Any:
         speed = f"{row.decode:.3g} [{row.decode_low:.3g}, {row.decode_high:.3g}]" if row.decode else "left early"
         made.add_row(
             row.name, str(row.threads), speed, f"{row.prefill:.0f}" if row.decode else "",
-            f"{100 * row.loss:+.2f} %" + (" " if passes(row, config) else "*"), style=style,
+            "" if row.slow else f"{100 * row.loss:+.2f} %" + (" " if passes(row, config) else "*"), style=style,
         )  # fmt: skip
     faults: dict[str, list[str]] = {}
     for row in choice.rows:
@@ -228,25 +240,57 @@ def table(choice: Choice, config: Config = Config()) -> Any:
             names += [row.name] if row.name not in names else []
     much = (
         [Text("* loses too much", "dim")]
-        if any(not row.fault and not passes(row, config) for row in choice.rows)
+        if any(not row.fault and not row.slow and not passes(row, config) for row in choice.rows)
         else []
     )
     return Group(made, *much, *(Text(f"{', '.join(names)}: {fault}", "dim") for fault, names in faults.items()))
 
 
 def measured(artifact: Artifact, runs: Path, config: Config) -> list[Row]:
-    """All candidates, their perplexity and their speed."""
+    """The candidates with their speed, and the perplexity of all that could be chosen."""
     counts = config.threads or thread_counts(detect.usable_threads())
-    made = list(_made(artifact, runs, config))
-    texts = held_out(artifact, config.tokens)
-    reference = _losses(lambda ids: _read(decoding.open(artifact, max(counts)), ids), texts)
-    with progress("perplexity of candidates", len(made), unit="candidates") as advance:
-        kept = []
-        for row in made:
-            kept.append(_judged(row, texts, reference, max(counts)))
-            advance(1, row.name)
-    rows = [replace(row, threads=count) for row in kept for count in (counts if not row.fault else (1,))]
-    return timed(rows, _opener(rows), int(artifact.inputs["ids"]["vocabulary"]), config)
+    vocabulary = int(artifact.inputs["ids"]["vocabulary"])
+    judge = _judge(artifact, config, max(counts))
+
+    def all_of(made: Iterator[Row]) -> list[Row]:
+        return [replace(row, threads=count) for row in made for count in (counts if not row.fault else (1,))]
+
+    def seen(rows: Sequence[Row]) -> list[Row]:
+        return timed(rows, _opener(rows), vocabulary, config, judge)
+
+    rows = seen(all_of(_made(artifact, runs, config, lambda *what: what != LATER)))
+    if could_win(rows, config):
+        more = all_of(_made(artifact, runs, config, lambda *what: what == LATER))
+        best = [rows.pop(weighed(rows, config)[0])] if any(row.decode and passes(row, config) for row in rows) else []
+        rows += seen([*best, *more])  # beside each other, in the same rounds
+    return rows
+
+
+def could_win(rows: Sequence[Row], config: Config) -> bool:
+    """Whether INT4 for OpenVINO could be fast enough to be chosen: it reads at least `1 / LESS` of INT8's bytes."""
+    format, _ = LATER
+    eight = [row.decode for row in rows if row.format == format and row.stored == "int8-weights" and not row.fault]
+    whole = [row.decode for row in rows if passes(row, config) and not row.four_bits]
+    return bool(eight) and LESS * max(eight) >= config.gain_4bit * max(whole, default=0.0)
+
+
+def _judge(artifact: Artifact, config: Config, threads: int) -> Callable[[Row], Row]:
+    """What judges a candidate's perplexity, each file and arithmetic once; texts and reference are read when needed."""
+    known: dict[tuple[str, str | None], Row] = {}
+
+    @functools.cache
+    def reference() -> tuple[Any, Any]:
+        texts, decoder = held_out(artifact, config.tokens), decoding.open(artifact, threads)
+        return texts, _losses(lambda ids: _read(decoder, ids), texts)
+
+    def judge(row: Row) -> Row:
+        key = row.folder, row.computed
+        if key not in known:
+            known[key] = _judged(row, *reference(), threads)
+        found = known[key]
+        return replace(row, loss=found.loss, loss_high=found.loss_high, fault=found.fault)
+
+    return judge
 
 
 def thread_counts(most: int) -> tuple[int, ...]:
@@ -255,11 +299,16 @@ def thread_counts(most: int) -> tuple[int, ...]:
     return (*powers, most)
 
 
-def timed(rows: Sequence[Row], open_row: Callable[[int], Generator], vocabulary: int, config: Config) -> list[Row]:
-    """Speeds of rows without a fault, in interleaved rounds, each with prompts of its own."""
-    generator = np.random.default_rng(0)
+def timed(
+    rows: Sequence[Row],
+    open_row: Callable[[int], Generator],
+    vocabulary: int,
+    config: Config,
+    judge: Callable[[Row], Row] = lambda row: row,
+) -> list[Row]:
+    """Rows with their speeds, in interleaved rounds, each with prompts of its own; the fast ones are judged."""
+    generator, found = np.random.default_rng(0), list(rows)
     seen: list[list[tuple[float, float, float]]] = [[] for _ in rows]
-    faults = [row.fault for row in rows]
     alive = [at for at, row in enumerate(rows) if not row.fault]
     with progress("speed of candidates", config.rounds, unit="rounds") as advance:
         for turn in range(config.rounds):
@@ -267,15 +316,34 @@ def timed(rows: Sequence[Row], open_row: Callable[[int], Generator], vocabulary:
                 try:
                     seen[at].append(_speed(open_row(at), generator, vocabulary, config))
                 except (UserError, RuntimeError) as fault:
-                    faults[at] = str(fault)
+                    found[at] = replace(found[at], fault=str(fault))
                 gc.collect()  # weights of the last one, before the next takes as much
-            alive = [at for at in alive if not faults[at]]
-            best = {at: max(seen[at])[0] for at in alive}
-            fine = [best[at] for at in alive if passes(rows[at], config)]
-            if turn in SLOW and fine:
-                alive = [at for at in alive if best[at] >= SLOW[turn] * max(fine)]
+            best = {at: max(seen[at])[0] for at in alive if not found[at].fault}
+            if turn < JUDGED:
+                alive = [at for at in best if best[at] >= SLOW[turn] * max(best.values())]
+                found = [row if at in alive or row.fault else replace(row, slow=True) for at, row in enumerate(found)]
+            elif turn == JUDGED:
+                found = _judged_fastest(found, best, judge, config)
+                alive = [at for at in best if passes(found[at], config)]
+            else:
+                alive = list(best)
             advance()
-    return [_with_speed(row, values, fault) for row, values, fault in zip(rows, seen, faults, strict=True)]
+    return [_with_speed(row, values, row.fault) for row, values in zip(found, seen, strict=True)]
+
+
+def _judged_fastest(
+    rows: Sequence[Row], best: Mapping[int, float], judge: Callable[[Row], Row], config: Config
+) -> list[Row]:
+    """Rows judged from the fastest down to those that are much slower than one that passed."""
+    found, enough = list(rows), 0.0
+    for at in sorted(best, key=lambda at: -best[at]):
+        if best[at] < SLOW[JUDGED] * enough:
+            found[at] = replace(found[at], slow=True)
+            continue
+        found[at] = judge(found[at])
+        if not enough and passes(found[at], config):
+            enough = best[at]
+    return found
 
 
 def _with_speed(row: Row, values: Sequence[tuple[float, float, float]], fault: str) -> Row:
@@ -308,14 +376,18 @@ def _opener(rows: Sequence[Row]) -> Callable[[int], Generator]:
     return open_row
 
 
-def _made(artifact: Artifact, runs: Path, config: Config) -> Iterator[Row]:
-    """The model in every format and precision that can be made here; a fault where it cannot."""
+def _made(
+    artifact: Artifact, runs: Path, config: Config, wanted: Callable[[str, str], bool] = lambda *what: True
+) -> Iterator[Row]:
+    """The model in every format and precision that is wanted and can be made here; a fault where it cannot."""
     formats = config.formats or ("torch", *sorted({*decoding.DECODERS, "gguf"} - {"torch"}))
     for format in formats:
         packages = (*export.PACKAGES.get(format, ()), *(("xllamacpp",) if format == "gguf" else ()))
         if any(importlib.util.find_spec(package) is None for package in packages):
             continue
         for stored in STORED.get(format, ("",)):
+            if not wanted(format, stored):
+                continue
             about: dict[str, Any] = {"format": format, "stored": stored, "threads": 1}
             try:
                 made = _written(artifact, runs, format, stored)

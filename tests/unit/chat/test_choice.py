@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netwright.chat import choice
@@ -74,20 +74,55 @@ def test_four_bits_are_judged_by_the_upper_end_of_their_interval():
 
 def test_speeds_are_measured_with_prompts_that_differ_and_slow_ones_leave():
     prompts = []
-    speeds = [100.0, 90.0, 10.0, 1000.0, 0.0]
+    speeds = [100.0, 90.0, 10.0, 200.0, 60.0, 0.0]
     row = Row(format="torch", stored="", computed=None, threads=1, folder="x")
-    rows = [row, row, row, dataclasses.replace(row, loss=0.5), dataclasses.replace(row, fault="broken")]
-    opened = []
+    rows = [row, row, row, dataclasses.replace(row, folder="bad"), row, dataclasses.replace(row, fault="broken")]
+    opened, judged = [], []
 
     def open_row(at):
         opened.append(at)
         return Steady(speeds[at], prompts)
 
-    found = choice.timed(rows, open_row, 257, Config(rounds=4))
+    def judge(row):
+        judged.append(row)
+        return dataclasses.replace(row, loss=0.5 if row.folder == "bad" else 0.0)
+
+    found = choice.timed(rows, open_row, 257, Config(rounds=4), judge)
     assert [row.decode for row in found] == speeds
-    assert [opened.count(at) for at in range(5)] == [4, 4, 1, 4, 0]
+    assert [opened.count(at) for at in range(6)] == [4, 4, 1, 2, 2, 0]
+    assert [row.slow for row in found] == [False, False, True, False, True, False]
+    assert [row.folder for row in judged] == ["bad", "x", "x"], "from the fastest down, and not the slow ones"
+    assert choice.weighed(found, Config())[0] == 0
     assert len(set(prompts)) == len(prompts)
     assert all(len(prompt) == 128 for prompt in prompts)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.tuples(st.floats(1, 1000), st.booleans()), min_size=1, max_size=8), st.integers(2, 4))
+def test_judging_only_the_fast_ones_chooses_as_judging_all_would(candidates, rounds):
+    row = Row(format="torch", stored="", computed=None, threads=1, folder="x")
+    rows = [dataclasses.replace(row, folder=str(at)) for at in range(len(candidates))]
+    judge = lambda row: dataclasses.replace(row, loss=0.0 if candidates[int(row.folder)][1] else 0.5)  # noqa: E731
+    open_row = lambda at: Steady(candidates[at][0], [])  # noqa: E731
+    most = max(speed for speed, _ in candidates)
+    fine = [speed for speed, good in candidates if good and speed >= 0.25 * most]
+    found = choice.timed(rows, open_row, 257, Config(rounds=rounds), judge)
+    assert not any(one.slow and choice.passes(one, Config()) for one in found)
+    if fine:
+        assert found[choice.weighed(found, Config())[0]].decode >= 0.98 * max(fine)
+    else:
+        with pytest.raises(UserError, match="no candidate"):
+            choice.weighed(found, Config())
+
+
+def test_int4_for_openvino_is_made_only_where_its_bytes_could_make_it_fastest():
+    best = Row(format="gguf", stored="Q8_0", computed=None, threads=1, folder="x", decode=100.0)
+    eight = dataclasses.replace(best, format="openvino", stored="int8-weights")
+    assert choice.could_win([best, eight], Config())
+    slower = dataclasses.replace(eight, decode=80.0)
+    assert not choice.could_win([best, slower], Config())
+    assert not choice.could_win([best], Config()), "nothing is known of OpenVINO here"
+    assert choice.could_win([dataclasses.replace(best, loss=0.5), slower], Config())
 
 
 def test_a_candidate_that_fails_while_it_is_timed_is_left_out():
@@ -101,6 +136,30 @@ def test_a_candidate_that_fails_while_it_is_timed_is_left_out():
     found = choice.timed([row, row], open_row, 257, Config(rounds=2))
     assert [bool(one.fault) for one in found] == [False, True]
     assert choice.weighed(found, Config())[0] == 0
+
+
+@pytest.mark.parametrize(("eight", "made"), [(100.0, True), (80.0, False)])
+def test_int4_for_openvino_is_timed_beside_the_best_of_the_others(tmp_path, monkeypatch, eight, made):
+    artifact = language_artifact(tmp_path / "a", dataclasses.replace(LLAMA, vocabulary=257))
+    kinds = {("gguf", "Q8_0"): 100.0, ("openvino", "int8-weights"): eight, choice.LATER: 120.0}
+    rounds = []
+
+    def all_made(artifact, runs, config, wanted):
+        for format, stored in kinds:
+            if wanted(format, stored):
+                yield Row(format=format, stored=stored, computed=None, threads=1, folder=f"{format}-{stored}")
+
+    def timed(rows, *_):
+        rounds.append([row.folder for row in rows])
+        return [dataclasses.replace(row, decode=kinds[row.format, row.stored]) for row in rows]
+
+    monkeypatch.setattr(choice, "_made", all_made)
+    monkeypatch.setattr(choice, "timed", timed)
+    rows = choice.measured(artifact, tmp_path, Config(threads=(1,)))
+    first = ["gguf-Q8_0", "openvino-int8-weights"]
+    assert rounds == [first, ["gguf-Q8_0", "openvino-int4-weights"]] if made else [first]
+    assert sorted(row.folder for row in rows) == sorted([*first, *(["openvino-int4-weights"] if made else [])])
+    assert rows[choice.weighed(rows, Config())[0]].four_bits == made
 
 
 @pytest.mark.parametrize(("most", "counts"), [(1, (1,)), (2, (1, 2)), (6, (1, 2, 4, 6)), (8, (1, 2, 4, 8))])
