@@ -25,7 +25,7 @@ from netwright.core.error import UserError, did_you_mean
 
 VERBS = (
     "train", "import", "multilevel", "compress", "export", "evaluate", "bench", "profile", "predict", "study",
-    "generate", "chat", "serve", "history", "safety", "data", "hardware", "runs", "doctor",
+    "generate", "chat", "serve", "history", "safety", "svg", "data", "hardware", "runs", "doctor",
 )  # fmt: skip
 
 STDIN = "-"

@@ -42,6 +42,7 @@ EXTRAS = {  # extra -> the packages it brings, what they are for
     "genai": (("openvino-genai",), "generating text through OpenVINO GenAI"),
     "qlora": (("bitsandbytes",), "fine-tuning with weights of 4 bits (QLoRA)"),
     "text": (("py3langid",), "telling the language of texts"),
+    "svg": (("vtracer", "skia-python", "resvg-py"), "tracing images to SVG"),
     "serve": (("starlette", "uvicorn"), "predictions over HTTP"),
 }
 

@@ -171,11 +171,11 @@ def test_a_training_on_levels_says_what_they_did_and_leaves_its_pictures(capsys,
     out = " ".join(capsys.readouterr().out.split())
     assert re.search(r"Levels: cascade, 2 changes of level; share of work: level 0 \d+ %, level 1 \d+ %", out)
     plots = {path.name for path in (place / "runs").glob("*/plots/*")}
-    assert plots == {"training.svg", "work.svg", "hierarchy.svg", "feature_maps.svg"}
+    assert plots == {"training.html", "training.svg", "work.svg", "hierarchy.svg", "feature_maps.svg"}
 
 
 def test_a_training_on_one_level_says_nothing_of_levels(capsys, place):
     settings = ("train.epochs=1", "train.batch=100", "train.threads=1", 'train.multilevel.schedule="single"')
     assert cli.main(["train", "tiny.toml", *settings]) == 0
     assert "Levels:" not in capsys.readouterr().out
-    assert {path.name for path in (place / "runs").glob("*/plots/*")} == {"training.svg"}
+    assert {path.name for path in (place / "runs").glob("*/plots/*")} == {"training.html", "training.svg"}

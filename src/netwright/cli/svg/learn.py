@@ -1,0 +1,61 @@
+"""netwright svg learn: the predictor, learned from a data set and judged on images that it did not see."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from netwright.cli import Answer
+from netwright.core.error import UserError
+
+ABOUT = "learn DATA: the predictor, learned anew and judged"
+HEEDS = ("out", "members", "epochs")
+COLUMNS = {
+    "pearson": "SSIM r", "within": "within image", "mae": "SSIM error", "pearson_log_bytes": "log bytes r",
+    "size_error": "size error", "pearson_log_paths": "log paths r", "n": "rows",
+}  # fmt: skip
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the action."""
+    group = parser.add_argument_group("learn")
+    group.add_argument("--members", type=int, metavar="N", help="networks of the ensemble (default: 6)")
+    group.add_argument("--epochs", type=int, metavar="N", help="passes over the data (default: 45)")
+
+
+def main(args: argparse.Namespace) -> Answer:
+    """Learn, write, judge."""
+    from netwright.core import artifact
+    from netwright.svg import judge, learn
+
+    if len(args.overrides) != 1:
+        raise UserError("data", " ".join(args.overrides), "one folder of netwright svg data", "netwright svg data")
+    given = {name: value for name in ("members", "epochs") if (value := getattr(args, name)) is not None}
+    config, folder = learn.Config(**given), Path(args.overrides[0])
+    out = args.out or folder / "predictor"
+    if args.dry_run:
+        return Answer({**asdict(config), "out": str(out)}, f"Would learn from {folder} into {out}.")
+    table = learn.read(folder)
+    learned = learn.learned(table, config, out, learn.provenance(folder, table))
+    told = judge.report(table, learned, config)
+    artifact.write_json(out / "judged.json", told)
+    return Answer({"predictor": str(learned.path), **told}, _view(learned.path, told))
+
+
+def _view(path: Path, told: dict[str, Any]) -> Any:
+    from rich.console import Group
+    from rich.table import Table
+
+    shown = Table(title="On images that were held out", title_justify="left")
+    for name in ("", *COLUMNS.values()):
+        shown.add_column(name, justify="right" if name else "left")
+    for name, judged in told["judged"].items():
+        shown.add_row(name, *(f"{judged[key]:.3f}" if key != "n" else str(judged[key]) for key in COLUMNS))
+    covered = ", ".join(f"{name} {share:.1%}" for name, share in told["covered"].items())
+    return Group(
+        shown, f"90 % intervals hold: {covered}",
+        f"Families left out: mean r {told['families_mean']:.3f} of {told['families']} without photographs.",
+        f"The predictor is {path} ({path.stat().st_size / 1e6:.1f} MB).",
+    )  # fmt: skip
