@@ -11,8 +11,9 @@ EXTRAS_dev := dev
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -c constraints.txt
 TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
-# two processes, a file to one of them, each with a thread: two that wait for each other's threads spin
-TESTED := -n 2 --dist loadfile
+# two processes, a file to one of them, each with a thread: two that wait for each other's threads spin; the long files
+# of few tests come before the short ones of many, or one process waits for the other at the end
+TESTED := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

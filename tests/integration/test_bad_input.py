@@ -98,7 +98,7 @@ def test_a_line_or_a_recipe_that_is_none(words, said, capsys, place):
     [
         ("trane.epochs=3", "trane = {'epochs': 3}: did you mean \"train\"?"),
         ("train.epocs=3", 'train.epocs = 3: did you mean "epochs"?'),
-        ("study.devices=[]", "allowed: model, task, train"),
+        ("study.devices=[]", "allowed: deliver, export, model, run, task, train"),
         ("train.epochs=2.5", "train.epochs = 2.5: expected a whole number 1 to 100000"),
         ('train.epochs="2"', "train.epochs = '2': expected a whole number"),
         ("train.epochs=true", "expected a whole number"),

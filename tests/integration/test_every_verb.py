@@ -147,6 +147,8 @@ DRY = [
     "history list",
     "history export --output chats.html",
     "history delete x",
+    "svg trace x.png --out copy",
+    "svg explain x.png",
     "doctor",
 ]
 

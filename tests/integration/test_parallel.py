@@ -3,8 +3,10 @@
 import functools
 import json
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from netwright import cli
+from warm import TRAINING, Warm
 
 TEXTS = """
 [task]
@@ -75,18 +78,45 @@ def launched(*words, code=0):
     return done
 
 
-def run(tmp_path, kind, *launcher, text=TEXTS):
+@pytest.fixture(scope="module")
+def netwright():
+    with tempfile.TemporaryDirectory() as folder, Warm(Path(folder), TRAINING) as bin:  # a socket's path must be short
+        yield bin / "netwright"
+
+
+def together(program, processes, words):
+    """The environment that torchrun makes, without torchrun: processes that have imported torch before."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    team = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    alone = {"cwd": Path.cwd(), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    started = [
+        subprocess.Popen([program, *words], **alone,
+                         env={**os.environ, **team, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(processes)
+    ]  # fmt: skip
+    told = [one.communicate(timeout=300)[1] for one in started]
+    assert [one.returncode for one in started] == [0] * processes, "\n".join(text[-3000:] for text in told)
+
+
+def run(tmp_path, kind, *launcher, text=TEXTS, netwright=None):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(text)
     runs = tmp_path / kind
-    words = ["-m", "netwright", "train", str(recipe), f"runs={runs}", f"train.parallel={kind}", "--json"]
-    launched(*launcher, *words)
+    words = ["train", str(recipe), f"runs={runs}", f"train.parallel={kind}", "--json"]
+    if netwright is None:
+        launched(*launcher, "-m", "netwright", *words)
+    else:
+        together(netwright, 1 if kind == "none" else 2, words)
     return runs
 
 
 @pytest.fixture(scope="module")
-def single(tmp_path_factory):
-    return functools.cache(lambda name: run(tmp_path_factory.mktemp(name), "none", text=RECIPES[name]))
+def single(tmp_path_factory, netwright):
+    return functools.cache(
+        lambda name: run(tmp_path_factory.mktemp(name), "none", text=RECIPES[name], netwright=netwright)
+    )
 
 
 CASES = [(kind, "transformer") for kind in ("ddp", "fsdp2", "tensor", "pipeline")]
@@ -94,8 +124,10 @@ CASES += [(kind, name) for kind in ("tensor", "pipeline") for name in ("mlp", "c
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES, ids=["-".join(case) for case in CASES])
-def test_two_processes_give_the_curve_of_one(tmp_path, single, kind, name):
-    one, two = single(name), run(tmp_path, kind, *LAUNCHER, text=RECIPES[name])
+def test_two_processes_give_the_curve_of_one(tmp_path, single, netwright, kind, name):
+    """With torchrun by data-parallel training, the others as torchrun would start them."""
+    warm = None if kind == "ddp" else netwright
+    one, two = single(name), run(tmp_path, kind, *LAUNCHER, text=RECIPES[name], netwright=warm)
     found, wanted = curve(two), curve(one)
     assert [step for step, _ in found] == [step for step, _ in wanted]
     for (_, a), (_, b) in zip(found, wanted, strict=True):
@@ -106,12 +138,12 @@ def test_two_processes_give_the_curve_of_one(tmp_path, single, kind, name):
         # a key's bias has no gradient but rounding, which Adam divides by itself
         assert all(torch.allclose(ours[n].double(), theirs[n].double(), atol=1e-3) for n in ours)
     if name == "transformer":  # the same command finds the run done, in all processes
-        assert run(tmp_path, kind, *LAUNCHER) == two
+        assert run(tmp_path, kind, *LAUNCHER, netwright=warm) == two
         assert len(list(two.glob("*-train-*"))) == 1
 
 
-def test_what_was_trained_in_parts_is_exported_and_predicted_as_any_other(tmp_path, capsys):
-    runs = run(tmp_path, "tensor", *LAUNCHER)
+def test_what_was_trained_in_parts_is_exported_and_predicted_as_any_other(tmp_path, capsys, netwright):
+    runs = run(tmp_path, "tensor", netwright=netwright)
     (folder,) = runs.glob("*-train-*")
     assert cli.main(["export", str(folder), "--format", "program", f"runs={runs}", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)
@@ -127,10 +159,9 @@ def test_what_was_trained_in_parts_is_exported_and_predicted_as_any_other(tmp_pa
 
 
 @pytest.mark.parametrize("schedule", LEVELS)
-def test_two_processes_give_the_curve_of_one_through_levels(tmp_path, schedule):
+def test_two_processes_give_the_curve_of_one_through_levels(tmp_path, netwright, schedule):
     text = f"{TEXTS}[train.multilevel]\n{LEVELS[schedule]}"
-    one = curve(run(tmp_path, "none", text=text))
-    two = curve(run(tmp_path, "ddp", *LAUNCHER, text=text))
+    one, two = (curve(run(tmp_path, kind, text=text, netwright=netwright)) for kind in ("none", "ddp"))
     assert [step for step, _ in two] == [step for step, _ in one]
     for (_, a), (_, b) in zip(two, one, strict=True):
         assert a == pytest.approx(b, rel=2e-3)
