@@ -46,10 +46,10 @@ EXIT_CODES = """Exit codes: 0 done; 1 a fault of ours, or a check that failed; 2
 
 def recipes() -> str:
     """Every section's keys with type, default and meaning."""
-    from netwright.study import study
+    from netwright.study import delivery, study
 
     parts = ["# Recipes", RECIPES]
-    for section, chosen in study.SECTIONS.items():
+    for section, chosen in {**study.SECTIONS, **delivery.SECTIONS}.items():
         if isinstance(chosen, type):
             parts += [f"## [{section}]", _keys(chosen)]
             continue
