@@ -20,6 +20,8 @@ ARGUMENTS = (
 
 
 AXE = "axe-core@4.14.1"
+PATIENCE_S = 60
+"""Seconds until what a page shall show counts as missing; a busy machine is slow, and nothing here is timed."""
 
 
 @pytest.fixture(scope="session")
@@ -49,8 +51,9 @@ def absent(what):
 def browser(chromium):
     if importlib.util.find_spec("playwright") is None:
         pytest.skip("playwright is not installed")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE_S * 1000)
     with sync_playwright() as play:
         opened = play.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
         yield opened
@@ -97,7 +100,7 @@ def chat(browser, chats):
             )
             contexts.append(context)
             page = context.new_page()
-            page.set_default_timeout(15_000)
+            page.set_default_timeout(PATIENCE_S * 1000)
             page.on("console", lambda message: complaints.append(message.text))
             page.on("pageerror", lambda error: complaints.append(str(error)))
             page.on("request", lambda request: asked.append(request.url))

@@ -29,7 +29,7 @@ def home(browser, tmp_path):
             context = browser.new_context(viewport={"width": width, "height": 800}, accept_downloads=True)
             contexts.append(context)
             page = context.new_page()
-            page.set_default_timeout(15_000)
+            page.set_default_timeout(60_000)
             page.on("console", lambda message: complaints.append(message.text))
             page.on("pageerror", lambda error: complaints.append(str(error)))
             page.on("request", lambda request: asked.append(request.url))

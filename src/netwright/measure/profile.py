@@ -154,7 +154,8 @@ def changes(
     if batch == 1 and idle > 0.2 * whole:
         why = "starting costs the same for eight items as for one; what is said is an item's share of eight"
         found.append(Change("more items in a call, where they need not be answered at once", idle * 7 / 8, why))
-    return tuple(sorted((one for one in found if one.seconds > 0), key=lambda one: -one.seconds)[:3])
+    capped = [replace(one, seconds=min(one.seconds, whole)) for one in found if one.seconds > 0]  # counters cost time
+    return tuple(sorted(capped, key=lambda one: -one.seconds)[:3])
 
 
 def _saved_by_int8(row: Layer, ratio: float) -> float:

@@ -50,7 +50,7 @@ def test_layers_have_the_networks_names_in_every_runtime(name, made, tiny):
     assert by_name["features.4"].flops == 2 * 4 * 4 * 16 * 8 * 9, "8 to 16 channels at 4 x 4"
     assert [row.seconds for row in found.layers] == sorted((row.seconds for row in found.layers), reverse=True)
     assert 1 <= len(found.changes) <= 3
-    assert all(0 < one.seconds <= found.seconds * 1.01 for one in found.changes if name == "torch")
+    assert all(0 < one.seconds <= found.seconds for one in found.changes)
 
 
 def test_text_is_profiled_too(tiny):
@@ -73,6 +73,12 @@ def test_what_would_help_depends_on_what_binds(made):
     assert third is None
     idle = (layer("a", 1e-3, "neither"), layer(profile.BETWEEN, 9e-3, "", "", 0))
     assert [one.what.split()[1] for one in profile.changes(idle, 10e-3, torch, HERE, 1)][:2] == ["export", "items"]
+
+
+def test_nothing_saves_more_than_a_call_takes(made):
+    """Layers are timed beside the call, and add up to more than it where the machine was busy."""
+    slow = (layer("a", 8e-3, "neither"), layer("b", 6e-3, "neither"))
+    assert [one.seconds for one in profile.changes(slow, 10e-3, made["torch"], HERE, 1)] == [10e-3, 10e-3, 7e-3]
 
 
 def test_a_format_without_counters_is_refused(made, tiny):

@@ -22,6 +22,20 @@ def stopping(server):
     return time.monotonic()
 
 
+def replying(server, count):
+    """Waits until so many replies are under way: a request that is not accepted yet is refused when a server stops."""
+    deadline = time.monotonic() + 60
+    while f"netwright_replies {count}" not in httpx.get(f"{server.at}/metrics").text:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def asked_until_refused(server):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        httpx.get(f"{server.at}/health")
+
+
 def test_replies_under_way_come_to_their_end():
     batch, _ = saying("Hello, world!", seconds=0.08)
     with served({"m": batch}, drain_s=20) as server:
@@ -34,11 +48,10 @@ def test_replies_under_way_come_to_their_end():
         asking = [threading.Thread(target=ask, args=(stream,)) for stream in (True, False)]
         for one in asking:
             one.start()
-        time.sleep(0.6)
+        replying(server, 2)
         stopping(server)
-        time.sleep(0.3)
         with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{server.at}/health")
+            asked_until_refused(server)
         for one in asking:
             one.join(20)
     assert json.loads(found[False])["choices"][0]["message"]["content"] == "Hello, world!"
@@ -60,10 +73,7 @@ def test_replies_that_take_too_long_are_told_so():
         with openai.OpenAI(base_url=f"{server.at}/v1", api_key="x", max_retries=0) as client:
             stream = client.chat.completions.create(model="m", messages=CHAT["messages"], stream=True)
             first = [next(stream)]
-            deadline = time.monotonic() + 5
-            while "netwright_replies 2" not in httpx.get(f"{server.at}/metrics").text:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+            replying(server, 2)
             begin = stopping(server)
             with pytest.raises(openai.APIError, match="stopping"):
                 first += list(stream)
