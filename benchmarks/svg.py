@@ -10,8 +10,8 @@ greedily on the training split (--menu says on how many images, by real traces);
 product's menu; and budgets of bytes drawn between the smallest and the largest size of the image's rows. Rows are kept
 as they are measured; a second call goes on. Ratios are geometric means over images, of bytes over the default's,
 which VTracer writes in more bytes than netwright does (`svg.written`): both are told, and the menu is written like
-ours;
-intervals are paired bootstraps over images, 95 %.
+ours, and told once as traced and once trimmed like ours (`svg.finish`). Intervals are paired bootstraps over images,
+95 %.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ import numpy as np
 import pandas as pd
 
 from netwright.core import stats
-from netwright.svg.choose import Choice, choose
+from netwright.svg import finish
+from netwright.svg.choose import TRIMMED, Choice, choose
 from netwright.svg.measured import Subject, Traced
 from netwright.svg.raster import open_raster
 from netwright.svg.setting import DEFAULT, MENU, RANGES, Setting, draw
@@ -104,9 +105,16 @@ def ten(data: Path, count: int, file: Path) -> list[Setting]:
     return found
 
 
-def fewest(found: list[Traced | None], default: Traced, wish: Wish) -> int:
-    """Bytes of the smallest that is as alike as wished, or the default's."""
-    return min([one.bytes for one in found if one is not None and wish.shortfall(one, default) == 0] + [default.bytes])
+def fewest(subject: Subject, found: list[Traced | None], default: Traced, wish: Wish) -> dict[str, int]:
+    """Bytes of the smallest that is as alike as wished, or the default's: as traced, and trimmed like ours."""
+
+    def holds(one: Traced) -> bool:
+        return wish.shortfall(one, default) == 0
+
+    good = sorted([one for one in found if one is not None and holds(one)] + [default], key=lambda one: one.bytes)
+    cut = [finish.trimmed(subject, one, holds) for one in good[:TRIMMED]]
+    least = min([one.bytes for one in cut if one is not None] + [good[0].bytes])
+    return {"menu": good[0].bytes, "menu_trimmed": least}
 
 
 def one(job: tuple[str, str, str, list[Setting], str | None, bool, list[int]]) -> list[dict[str, Any]]:
@@ -131,9 +139,9 @@ def one(job: tuple[str, str, str, list[Setting], str | None, bool, list[int]]) -
         if default is None:
             return []
         fixed = [measured(subject, tracer, setting) for setting in menu]
-        told("curves", curves, menu=fewest(fixed, default, Wish(mode="curves")))
+        told("curves", curves, **fewest(subject, fixed, default, Wish(mode="curves")))
         own = [measured(subject, tracer, setting) for setting in MENU.values()]
-        told("auto", auto, menu=fewest(own, default, Wish()))
+        told("auto", auto, **fewest(subject, own, default, Wish()))
         for most in sizes if budgets_too else ():
             for mode in ("auto", "curves"):
                 choice = choose(raster, Wish(max_bytes=most, mode=mode), tracer, predictor, BUDGET_TRACES, quick=True,
@@ -170,12 +178,15 @@ def table(rows: pd.DataFrame) -> None:
             if not len(own):
                 continue
             ours, menu = np.log(own.bytes / own.default), np.log(own.menu / own.default)
+            trimmed = np.log(own.menu_trimmed / own.default)
             raw = np.log(own.bytes / own.default_traced)
             ratio, fixed, gain, rough = (stats.bootstrap(one) for one in (ours, menu, ours - menu, raw))
+            cut, over = stats.bootstrap(trimmed), stats.bootstrap(ours - trimmed)
             print(f"{what} {kind}: {len(own)} images, {own.guided.mean():.1f} traces, {own.seconds.median():.2f} s")
             print(f"  of the default's bytes as VTracer writes it {shown(rough)}, median {np.exp(raw.median()):.3f}")
             print(f"  of the default's bytes as netwright writes it {shown(ratio)}, median {np.exp(ours.median()):.3f}")
             print(f"  the menu of ten {shown(fixed)}; ours over the menu {shown(gain)}")
+            print(f"  the menu of ten trimmed likewise {shown(cut)}; ours over that {shown(over)}")
     for what in ("budget auto", "budget curves"):
         own = rows[rows.what == what]
         if len(own):

@@ -3,7 +3,7 @@
 For the fewest bytes: the expected improvement of the logarithm of the bytes, times the probability that the limits
 hold (Schonlau, Welch, Jones 1998, "Global versus local search in constrained optimization of computer models").
 For a budget: the largest likeness among settings that are about as likely as any to fill it, or to exceed it by so
-little that the smallest patches may go (`shave`).
+little that they can be thinned to fit; what that costs in likeness is reckoned with.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from netwright.svg.belief import BYTES, CEILING, CORNERS, PATHS, SSIM, Belief, F
 from netwright.svg.measured import Traced
 from netwright.svg.wish import Wish
 
-FULL, OVER = 0.9, 1.3
-"""A trace between these shares of a budget fills it where it can be shaved to fit; otherwise it must not exceed it."""
+FULL, OVER = 0.95, 2.5
+"""A trace between these shares of a budget fills it where it can be thinned to fit; otherwise it must not exceed it."""
+THINNED = 0.35
+"""By how much log(1 - SSIM) grows where thinning divides the bytes by e."""
 NEARLY = 0.85
 """Settings whose chance to fill a budget is this share of the best chance are told apart by likeness."""
 
@@ -43,9 +45,10 @@ class Acquired:
 
 def best_next(
     belief: Belief, open_N: NDArray[np.bool_], measured: Sequence[Traced], wish: Wish, default: Traced | None,
-    left: int, shaves: bool = False,
+    left: int, thins: bool = False,
 ) -> Acquired:  # fmt: skip
-    """The open settings by what they promise, with `left` traces to come. `shaves`: what exceeds a budget can go."""
+    """The open settings by what they promise, with `left` traces to come. `thins`: what exceeds a budget can be thinned
+    to fit."""
     mean_NQ, spread_NQ = belief.mean(), belief.spread()
     places = np.flatnonzero(open_N)
     if not len(places):
@@ -63,7 +66,7 @@ def best_next(
         hold_N *= normal((math.log(most_corners) - mean_NQ[:, CORNERS]) / spread_NQ[:, CORNERS])
     good = [one for one in measured if wish.shortfall(one, default) == 0]
     if wish.aim == "ssim" and wish.max_bytes is not None:
-        return _budget(places, mean_NQ, spread_NQ, hold_N, wish.max_bytes, bool(good), left, OVER if shaves else 1.0)
+        return _budget(places, mean_NQ, spread_NQ, hold_N, wish.max_bytes, bool(good), left, OVER if thins else 1.0)
     if wish.max_bytes is not None:
         hold_N *= normal((math.log(wish.max_bytes) - mean_NQ[:, BYTES]) / spread_NQ[:, BYTES])
     column = BYTES if wish.aim == "bytes" else SSIM
@@ -96,7 +99,9 @@ def _budget(
     if fills_N.max() < 1e-6:  # all far off: towards it
         return Acquired(places[np.argsort(np.abs(centre_N - math.log(0.95 * most)))], math.inf, "nearest to the budget")
     likely_N = fills_N >= NEARLY * fills_N.max()
-    score_N = np.where(likely_N, 100 - mean_NQ[:, SSIM], fills_N)
+    z_N = (centre_N - math.log(most)) / spread_N  # the excess expected, of what exceeds
+    excess_N = spread_N * (z_N * normal(z_N) + np.exp(-(z_N**2) / 2) / math.sqrt(2 * math.pi))
+    score_N = np.where(likely_N, 100 - mean_NQ[:, SSIM] - THINNED * excess_N, fills_N)
     return Acquired(places[np.argsort(-score_N, kind="stable")], math.inf, "should fill the budget")
 
 

@@ -207,13 +207,14 @@ def _one(
 
 def row_of(choice: Choice, wish: Wish) -> dict[str, Any]:
     """A choice as plain values, without its SVG."""
-    best = tried_row(choice.best)
+    best, traced = tried_row(choice.best), tried_row(choice.best.made_of or choice.best)
     return {
         "wish": asdict(wish),
         "wished": wish.words(),
         "granted": choice.granted,
         "needed": choice.needed,
         **best,
+        "traced": {name: traced[name] for name in ("ssim", "bytes", "paths", "expected")},
         "default": None if choice.default is None else _figures(choice.default),
         "tried": [tried_row(one) for one in choice.tried],
         "predicted": [{"setting": setting.plain(), "expected": asdict(one)} for setting, one in choice.predicted],

@@ -15,13 +15,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from netwright.core.error import UserError
-from netwright.svg import propose, render, shave
+from netwright.svg import finish, propose, render
 from netwright.svg.acquire import Acquired, best_next
 from netwright.svg.belief import Belief, Expected, Predictor
 from netwright.svg.measured import Subject, Traced
@@ -43,8 +43,10 @@ WORTH = 0.003
 """A further trace is not worth it where it should save less than this share of the bytes."""
 AGREED = 0.01
 """How far the likeness by resvg may be from that by Skia."""
-SHAVED = 1.6
-"""Traces up to so many times a budget are shaved to fit it."""
+TOO_LARGE = 3.0
+"""Traces up to so many times a budget are thinned to fit it."""
+TRIMMED, LARGER = 3, 1.6
+"""The so many smallest that fulfil a wish are trimmed, if they take less than so many times the bytes of the best."""
 SPENT = 0.9
 """A budget filled to less than this share has a rest, which goes into finer coordinates."""
 FAILURES = 3
@@ -53,13 +55,16 @@ FAILURES = 3
 
 @dataclass(frozen=True)
 class Tried:
-    """One setting that was traced: why, and what was expected of it (None without a predictor)."""
+    """One setting that was traced: why, and what was expected of it (None without a predictor, and of what was made of
+    a trace)."""
 
     traced: Traced
     why: str
     expected: Expected | None = None
     verified: float | None = None
     """The likeness by resvg, where it was asked."""
+    made_of: Tried | None = None
+    """The trace that this was made of without tracing again."""
 
 
 @dataclass(frozen=True)
@@ -108,13 +113,14 @@ class _Search:
     tried: dict[Setting, Tried] = field(default_factory=dict)
     failed: dict[Setting, str] = field(default_factory=dict)
     decisions: list[str] = field(default_factory=list)
-    shaved: list[Tried] = field(default_factory=list)
+    finished: list[Tried] = field(default_factory=list)
+    """What was made of traces without tracing again."""
     default: Traced | None = None
     belief: Belief | None = None
     unfamiliar: bool = False
     guided: int = 0
-    shaves: bool = True
-    """Whether what exceeds a budget could be shaved so far."""
+    thins: bool = True
+    """Whether what exceeds a budget could be thinned so far."""
 
     def run(self) -> Choice:
         start = time.perf_counter()
@@ -125,15 +131,15 @@ class _Search:
             self.decisions.append(f"Traced with the preset {self.wish.preset}, as asked; nothing was searched for.")
         else:
             self.search()
-            self.spend()
+            self.finish()
         best = self.verified()
         short = self.wish.shortfall(best.traced, self.default)
         needed = "" if short == 0 else self.lacking(best)
         if needed:
             self.decisions.append(needed)
         return Choice(
-            best, [*self.tried.values(), *self.shaved], short == 0, needed, self.decisions, self.front(), self.default,
-            self.unfamiliar, self.guided, time.perf_counter() - start,
+            best, [*self.tried.values(), *self.finished], short == 0, needed, self.decisions, self.front(),
+            self.default, self.unfamiliar, self.guided, time.perf_counter() - start,
         )  # fmt: skip
 
     def search(self) -> None:
@@ -193,7 +199,7 @@ class _Search:
             return None
         self.guided += counts
         self.tried[setting] = Tried(traced, why, expected)
-        self.shave(self.tried[setting])
+        self.fit(self.tried[setting])
         if self.belief is not None:
             self.belief.learn(traced)
         return traced
@@ -240,8 +246,8 @@ class _Search:
         open_N = self.belief.untraced()
         for at, one in enumerate(self.belief.settings):
             open_N[at] &= one not in self.failed
-        measured = [one.traced for one in (*self.tried.values(), *self.shaved)]
-        return best_next(self.belief, open_N, measured, self.wish, self.default, left, self.shaves)
+        measured = [one.traced for one in (*self.tried.values(), *self.finished)]
+        return best_next(self.belief, open_N, measured, self.wish, self.default, left, self.thins)
 
     def promising(self, count: int) -> list[Setting]:
         """The best of those traced and of those not yet."""
@@ -282,38 +288,58 @@ class _Search:
             self.traced(new, "near the best so far")
         self.decisions.append(f"{self.guided} settings were traced" + ("." if self.quick else " beside the menu."))
 
-    def shave(self, tried: Tried) -> None:
-        """For a budget: what is somewhat too large is made to fit, and measured."""
+    def fit(self, tried: Tried) -> None:
+        """For a budget: what is too large is made to fit, and measured."""
         most, traced = self.wish.max_bytes, tried.traced
-        if most is None or self.wish.preset is not None or not most < traced.bytes <= SHAVED * most:
+        if most is None or self.wish.preset is not None or not most < traced.bytes <= TOO_LARGE * most:
             return
-        assert traced.drawing is not None
-        found = shave.shaved(traced.drawing, most)
-        self.shaves = found is not None
-        if found is not None:
-            self.shaved.append(Tried(self.subject.draw(traced, *found), f"{tried.why}, shaved to fit"))
+        found = finish.fitted(self.subject, traced, most)
+        self.thins = bool(found)
+        self.finished += [Tried(one, f"{tried.why}, made to fit, 1/{one.grid} pixel", made_of=tried) for one in found]
 
-    def spend(self) -> None:
-        """For a budget: what the best leaves of it goes into finer coordinates."""
-        most, best = self.wish.max_bytes, next(iter(self.answers()), None)
-        if self.shaved:
-            self.decisions.append(f"{len(self.shaved)} traces above the budget were shaved to fit: coarser coordinates,"
-                                  " then without their smallest patches.")  # fmt: skip
-        if most is None or best is None or not best.traced.bytes < SPENT * most or best in self.shaved:
-            return
-        assert best.traced.drawing is not None
-        grid = shave.filled(best.traced.drawing, most)
-        if grid <= best.traced.grid:
-            return
-        finer = Tried(self.subject.draw(best.traced, grid), f"{best.why}, finer", best.expected)
-        if self.wish.order(finer.traced, self.default)[0] == 0 and finer.traced.ssim >= best.traced.ssim - TIE:
-            self.tried[best.traced.setting] = finer
-            self.decisions.append(f"What the budget left was spent on coordinates to 1/{grid} pixel.")
+    def finish(self) -> None:
+        """What the best leaves of a budget goes into finer coordinates; what no limit needs goes."""
+        most, answers = self.wish.max_bytes, self.answers()
+        if self.finished:
+            self.decisions.append(f"{len(self.finished)} drawings were made to fit the budget from larger traces:"
+                                  " coarser coordinates, fewer nodes and patches.")  # fmt: skip
+        if self.wish.aim == "bytes":
+            self.trim([one for one in answers if self.holds(one.traced)])
+        elif most is not None and answers and answers[0].traced.bytes < SPENT * most:
+            best = answers[0]
+            finer = finish.filled(self.subject, best.traced, most)
+            if finer is not None and self.holds(finer) and finer.ssim >= best.traced.ssim - TIE:
+                self.told_anew(best, Tried(finer, f"{best.why}, finer", made_of=best.made_of or best))
+                self.decisions.append(f"What the budget left was spent on coordinates to 1/{finer.grid} pixel.")
+
+    def told_anew(self, before: Tried, after: Tried) -> None:
+        """The same trace, told otherwise."""
+        if before in self.finished:
+            self.finished[self.finished.index(before)] = after
+        else:
+            self.tried[before.traced.setting] = after
+
+    def holds(self, traced: Traced) -> bool:
+        return self.wish.shortfall(traced, self.default) == 0
+
+    def trim(self, holding: list[Tried]) -> None:
+        """The smallest without the nodes and patches that no limit needs."""
+        least = min((one.traced.bytes for one in holding), default=0)
+        before = least
+        for one in holding[:TRIMMED]:
+            if one.traced.bytes > LARGER * least:
+                continue
+            found = finish.trimmed(self.subject, one.traced, self.holds)
+            if found is not None:
+                self.finished.append(Tried(found, f"{one.why}, trimmed", made_of=one.made_of or one))
+                least = min(least, found.bytes)
+        if least < before:
+            self.decisions.append(f"{before - least:,} bytes of nodes and patches that no limit needs were left out.")
 
     def answers(self) -> list[Tried]:
         """The traces that may be given, best first: the default only where its mode is allowed."""
         modes = {one.mode for one in propose.menu(self.wish.mode).values()}
-        may = [one for one in (*self.tried.values(), *self.shaved) if one.traced.setting.mode in modes]
+        may = [one for one in (*self.tried.values(), *self.finished) if one.traced.setting.mode in modes]
         return sorted(may, key=lambda one: self.wish.order(one.traced, self.default))
 
     def verified(self) -> Tried:
@@ -332,11 +358,8 @@ class _Search:
                 continue
             other = self.subject.reference.compare(drawn_HWC).ssim
             if abs(other - one.traced.ssim) <= AGREED:
-                checked = Tried(one.traced, one.why, one.expected, other)
-                if one in self.shaved:
-                    self.shaved[self.shaved.index(one)] = checked
-                else:
-                    self.tried[one.traced.setting] = checked
+                checked = replace(one, verified=other)
+                self.told_anew(one, checked)
                 return checked
             self.decisions.append(
                 f"resvg draws SSIM {other:.4f} where Skia draws {one.traced.ssim:.4f}: the next best was taken."

@@ -8,7 +8,6 @@ with Tracer() as tracer:
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from netwright.svg import render
@@ -61,20 +60,17 @@ class Subject:
         start = time.perf_counter()
         pixels = self.raster.pixels_HWC if self.raster.transparent else self.raster.on_white_HWC
         svg = tracer.trace(pixels, setting)
-        drawing = parse(svg)
-        counts, took = outline(drawing), time.perf_counter() - start
-        return self.draw(
-            Traced(setting, "", 0.0, 0.0, 0, len(svg.encode()), 0, counts.nodes, counts.curved, counts.kinks, took, 0.0,
-                   drawing=drawing), 1 if drawing.whole else GRID,
-        )  # fmt: skip
+        drawing, took = parse(svg), time.perf_counter() - start
+        traced = Traced(setting, "", 0.0, 0.0, 0, len(svg.encode()), 0, 0, 0.0, 0.0, took, 0.0)
+        return self.draw(traced, drawing, 1 if drawing.whole else GRID)
 
-    def draw(self, traced: Traced, grid: int, without: Collection[int] = ()) -> Traced:
-        """The same trace written to 1 / `grid` of a pixel and without some patches: drawn and compared."""
-        assert traced.drawing is not None
+    def draw(self, traced: Traced, drawing: Drawing, grid: int) -> Traced:
+        """What came of a trace, as another drawing, written to 1 / `grid` of a pixel: drawn, compared and counted."""
         start = time.perf_counter()
-        svg = written(traced.drawing, grid, without)
+        svg, counts = written(drawing, grid), outline(drawing)
         like = self.reference.compare(render.skia(svg, *self.raster.size))
         return replace(
-            traced, svg=svg, grid=grid, ssim=like.ssim, ssim_active=like.ssim_active, bytes=len(svg.encode()),
-            paths=svg.count("<path "), compare_s=time.perf_counter() - start,
+            traced, svg=svg, grid=grid, drawing=drawing, ssim=like.ssim, ssim_active=like.ssim_active,
+            bytes=len(svg.encode()), paths=svg.count("<path "), nodes=counts.nodes, curved=counts.curved,
+            kinks=counts.kinks, compare_s=time.perf_counter() - start,
         )  # fmt: skip

@@ -7,7 +7,7 @@ outline(drawing)                 # Outline(paths=12, nodes=340, curved=1.0, kink
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ class Patch:
 
     fill: str
     curved: bool
-    outlines: list[NDArray[np.float64]]
+    outlines: list[NDArray[np.float64]] = field(repr=False)
 
     @property
     def area(self) -> float:
@@ -41,7 +41,7 @@ class Drawing:
 
     width: int
     height: int
-    patches: list[Patch]
+    patches: list[Patch] = field(repr=False)
 
     @property
     def whole(self) -> bool:

@@ -43,10 +43,10 @@ def one(row: Row) -> list[Any]:
 
     told = f"{row['svg']}: {row['bytes']:,} bytes, SSIM {row['ssim']:.4f}, {row['paths']:,} paths"
     told += "" if row["granted"] else "; the wish was not reached"
-    lines = [told + compared(row), f"with {changed(row['setting'])}", *row["notes"], *row["decisions"]]
+    lines = [told + compared(row), f"with {changed(row['setting'])}", *row["notes"], *row["decisions"], held([row])]
     return [
         Fitting(drawn, [row, *row["tried"]]),
-        "\n".join(line[:1].upper() + line[1:] if at else line for at, line in enumerate(lines)),
+        "\n".join(line[:1].upper() + line[1:] if at else line for at, line in enumerate(lines) if line),
     ]
 
 
@@ -80,7 +80,20 @@ def total(rows: Sequence[Row]) -> str:
             " (geometric means)"
         )
     missed = sum(not row["granted"] for row in rows)
-    return said + (f"; {missed} short of the wish" if missed else "") + "."
+    return " ".join([said + (f"; {missed} short of the wish" if missed else "") + ".", held(rows)]).rstrip()
+
+
+def held(rows: Sequence[Row]) -> str:
+    """How often what was traced lay within what was predicted, in a sentence; nothing where nothing was predicted."""
+    told = [one for row in rows for one in row["tried"] if one["expected"]]
+    if not told:
+        return ""
+    ssim, size = (
+        sum(one["expected"][f"{name}_low"] <= one[name] <= one["expected"][f"{name}_high"] for one in told)
+        for name in ("ssim", "bytes")
+    )
+    held_by = f"{ssim} likenesses and {size} sizes"
+    return f"Of {len(told)} traces that were predicted, {held_by} lay within their 90 % intervals."
 
 
 def compared(row: Row) -> str:
@@ -122,11 +135,14 @@ def short(count: float) -> str:
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """A line an image: COLUMNS, the setting, and what was predicted of it. Raises UserError."""
+    """A line an image: COLUMNS, the setting, and what was traced and predicted before it was finished. Raises
+    UserError."""
     flat = []
     for row in rows:
-        expected = {f"predicted_{name}": value for name, value in (row["expected"] or {}).items()}
-        flat.append({**{name: row[name] for name in COLUMNS}, **row["setting"], **expected})
+        traced = dict(row["traced"])
+        expected = {f"predicted_{name}": value for name, value in (traced.pop("expected") or {}).items()}
+        traced = {f"traced_{name}": value for name, value in traced.items()}
+        flat.append({**{name: row[name] for name in COLUMNS}, **row["setting"], **traced, **expected})
     names = list(dict.fromkeys(name for row in flat for name in row))
 
     def write(draft: Path) -> None:

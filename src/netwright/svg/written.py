@@ -10,7 +10,7 @@ one number, commands that repeat are not repeated, and colours have three digits
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 
 from netwright.svg.outline import Drawing
 
+Floats = NDArray[np.float64]
 GRID = 4
 """Steps a pixel is divided into."""
 STRAIGHT = 0.1
 """Pixels that the handles of a curve may lie off its chord for it to be written as a line."""
 
 
-def written(drawing: Drawing, grid: int = GRID, without: Collection[int] = ()) -> str:
-    """The text of a drawing, coordinates to 1 / `grid` of a pixel; `without` are places of patches to leave out."""
+def written(drawing: Drawing, grid: int = GRID) -> str:
+    """The text of a drawing, coordinates to 1 / `grid` of a pixel."""
     width, height = drawing.width, drawing.height
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
-    paths = (one for at, one in enumerate(patches(drawing, grid)) if at not in without)
-    return f'{head} viewBox="0 0 {width * grid} {height * grid}">{"".join(paths)}</svg>\n'
+    return f'{head} viewBox="0 0 {width * grid} {height * grid}">{"".join(patches(drawing, grid))}</svg>\n'
 
 
 def patches(drawing: Drawing, grid: int) -> Iterator[str]:
@@ -39,7 +39,7 @@ def patches(drawing: Drawing, grid: int) -> Iterator[str]:
         for points in patch.outlines:
             whole = np.rint(points * grid).astype(np.int64)
             if patch.curved:
-                pen.curves(whole.tolist(), _straight(points).tolist())
+                pen.curves(whole.tolist(), straight(points[:-1:3], points[1::3], points[2::3], points[3::3]).tolist())
             else:
                 pen.lines(whole.tolist())
         fill = f' fill="{colour(patch.fill)}"' if patch.fill != "#000000" else ""
@@ -52,13 +52,12 @@ def colour(fill: str) -> str:
     return "#" + fill[1::2] if short else fill
 
 
-def _straight(points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which curves of a chain are lines: both handles on the chord, but for STRAIGHT pixels."""
-    start, end = points[0:-1:3], points[3::3]
-    chord = end - start
+def straight(p0: Floats, p1: Floats, p2: Floats, p3: Floats) -> NDArray[np.bool_]:
+    """Which curves, each of four (N, 2) points, are lines: both handles on the chord, but for STRAIGHT pixels."""
+    chord = p3 - p0
     length = np.maximum(np.hypot(*chord.T), 1e-9)
     found = np.ones(len(chord), bool)
-    for handle in (points[1::3] - start, points[2::3] - start):
+    for handle in (p1 - p0, p2 - p0):
         across = np.abs(chord[:, 0] * handle[:, 1] - chord[:, 1] * handle[:, 0]) / length
         along = (chord * handle).sum(1) / length
         found &= (across <= STRAIGHT) & (along >= -STRAIGHT) & (along <= length + STRAIGHT)

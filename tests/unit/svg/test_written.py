@@ -75,7 +75,6 @@ def test_what_has_no_area_is_left_out():
     flat = square((0, 0), (0.1, 0), (0.1, 0.1), (0, 0))
     assert "<path" not in written(Drawing(9, 9, [flat]), 1)
     assert "<path" in written(Drawing(9, 9, [flat]), 10)
-    assert "<path" not in written(Drawing(9, 9, [flat]), 10, without=[0])
 
 
 def test_colours():
