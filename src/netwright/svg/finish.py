@@ -17,6 +17,8 @@ from netwright.svg.written import written
 
 COARSE = (3, 2)
 """Steps a pixel is divided into where there are too few bytes."""
+MANY = 20_000
+"""Nodes from which one grid is tried alone."""
 FINEST = 100
 """And at most where there are bytes to spend: curves stay smooth when they are magnified."""
 STEPS = (0.06, 0.015)
@@ -27,7 +29,7 @@ def fitted(subject: Subject, traced: Traced, most: int) -> list[Traced]:
     """Drawings for at most `most` bytes, as near to them as goes."""
     assert traced.drawing is not None
     found = []
-    for grid in (1,) if traced.drawing.whole else COARSE:
+    for grid in (1,) if traced.drawing.whole else COARSE if traced.nodes <= MANY else COARSE[-1:]:
         smaller = thin.thinned(traced.drawing, grid, most)
         if smaller is not None:
             found.append(subject.draw(traced, smaller, grid))

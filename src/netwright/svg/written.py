@@ -11,7 +11,7 @@ one number, commands that repeat are not repeated, and colours have three digits
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from netwright.svg.outline import Drawing
 Floats = NDArray[np.float64]
 GRID = 4
 """Steps a pixel is divided into."""
+_OF_CURVES = (slice(0, -1, 3), slice(1, None, 3), slice(2, None, 3), slice(3, None, 3))
 STRAIGHT = 0.1
 """Pixels that the handles of a curve may lie off its chord for it to be written as a line."""
 
@@ -34,14 +35,21 @@ def written(drawing: Drawing, grid: int = GRID) -> str:
 
 def patches(drawing: Drawing, grid: int) -> Iterator[str]:
     """The text of each patch; that of one without an area on the grid is empty."""
+    outlines = [points for patch in drawing.patches for points in patch.outlines]
+    bent = [points for patch in drawing.patches if patch.curved for points in patch.outlines]
+    every = np.concatenate([*outlines, np.zeros((0, 2))])
+    places = iter(np.rint(every * grid).astype(np.int64).tolist())
+    lines = iter(
+        straight(*(np.concatenate([points[at] for points in bent]) for at in _OF_CURVES)).tolist() if bent else []
+    )
     for patch in drawing.patches:
         pen = _Pen()
         for points in patch.outlines:
-            whole = np.rint(points * grid).astype(np.int64)
+            whole = list(islice(places, len(points)))
             if patch.curved:
-                pen.curves(whole.tolist(), straight(points[:-1:3], points[1::3], points[2::3], points[3::3]).tolist())
+                pen.curves(whole, list(islice(lines, len(points) // 3)))
             else:
-                pen.lines(whole.tolist())
+                pen.lines(whole)
         fill = f' fill="{colour(patch.fill)}"' if patch.fill != "#000000" else ""
         yield f'<path d="{"".join(pen.said)}"{fill}/>' if pen.said else ""
 
@@ -79,9 +87,8 @@ class _Pen:
     def curves(self, points: list[list[int]], straight: list[bool]) -> None:
         steps: list[tuple[tuple[int, int], ...]] = []
         for at, line in enumerate(straight):
-            (a, b), *rest = points[3 * at : 3 * at + 4]
-            three = tuple((x - a, y - b) for x, y in rest)
-            steps.append(three[2:] if line else three)
+            (a, b), (c, d), (e, f), (x, y) = points[3 * at : 3 * at + 4]
+            steps.append(((x - a, y - b),) if line else ((c - a, d - b), (e - a, f - b), (x - a, y - b)))
         self._outline(points[0], steps)
 
     def _outline(self, start: list[int], steps: list[tuple[tuple[int, int], ...]]) -> None:
