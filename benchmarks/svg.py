@@ -32,7 +32,7 @@ import pandas as pd
 
 from netwright.core import stats
 from netwright.svg import finish
-from netwright.svg.choose import TRIMMED, Choice, choose
+from netwright.svg.choose import Choice, choose
 from netwright.svg.measured import Subject, Traced
 from netwright.svg.raster import open_raster
 from netwright.svg.setting import DEFAULT, MENU, RANGES, Setting, draw
@@ -112,7 +112,7 @@ def fewest(subject: Subject, found: list[Traced | None], default: Traced, wish: 
         return wish.shortfall(one, default) == 0
 
     good = sorted([one for one in found if one is not None and holds(one)] + [default], key=lambda one: one.bytes)
-    cut = [finish.trimmed(subject, one, holds) for one in good[:TRIMMED]]
+    cut = [finish.trimmed(subject, one, holds) for one in good[:3]]
     least = min([one.bytes for one in cut if one is not None] + [good[0].bytes])
     return {"menu": good[0].bytes, "menu_trimmed": least}
 

@@ -1,7 +1,8 @@
 """Which setting to trace next: the one that promises most for a wish, by what is expected of all.
 
 For the fewest bytes: the expected improvement of the logarithm of the bytes, times the probability that the limits
-hold (Schonlau, Welch, Jones 1998, "Global versus local search in constrained optimization of computer models").
+hold (Schonlau, Welch, Jones 1998, "Global versus local search in constrained optimization of computer models"). What is
+more alike than needed is thinned until it no longer is (`finish`), so that its bytes count as fewer.
 For a budget: the largest likeness among settings that are about as likely as any to fill it, or to exceed it by so
 little that they can be thinned to fit; what that costs in likeness is reckoned with.
 """
@@ -23,7 +24,7 @@ from netwright.svg.wish import Wish
 FULL, OVER = 0.95, 2.5
 """A trace between these shares of a budget fills it where it can be thinned to fit; otherwise it must not exceed it."""
 THINNED = 0.35
-"""By how much log(1 - SSIM) grows where thinning divides the bytes by e."""
+"""By how much log(1 - SSIM) grows where thinning divides the bytes by e; it goes with the square of that logarithm."""
 NEARLY = 0.85
 """Settings whose chance to fill a budget is this share of the best chance are told apart by likeness."""
 
@@ -59,6 +60,9 @@ def best_next(
     if floor > -1:
         limit = math.log(1 - min(floor, CEILING))
         hold_N *= normal((limit - mean_NQ[:, SSIM]) / spread_NQ[:, SSIM])
+        spare_N = above(limit - mean_NQ[:, SSIM], spread_NQ[:, SSIM]) / np.maximum(hold_N, 0.05)
+        mean_NQ = mean_NQ.copy()
+        mean_NQ[:, BYTES] -= np.minimum(1.0, np.sqrt(spare_N / THINNED))
     if wish.max_paths is not None:
         hold_N *= normal((math.log(wish.max_paths + 0.5) - mean_NQ[:, PATHS]) / spread_NQ[:, PATHS])
     most_corners = wish.corners(default)
@@ -99,10 +103,15 @@ def _budget(
     if fills_N.max() < 1e-6:  # all far off: towards it
         return Acquired(places[np.argsort(np.abs(centre_N - math.log(0.95 * most)))], math.inf, "nearest to the budget")
     likely_N = fills_N >= NEARLY * fills_N.max()
-    z_N = (centre_N - math.log(most)) / spread_N  # the excess expected, of what exceeds
-    excess_N = spread_N * (z_N * normal(z_N) + np.exp(-(z_N**2) / 2) / math.sqrt(2 * math.pi))
-    score_N = np.where(likely_N, 100 - mean_NQ[:, SSIM] - THINNED * excess_N, fills_N)
+    excess_N = above(centre_N - math.log(most), spread_N)
+    score_N = np.where(likely_N, 100 - mean_NQ[:, SSIM] - THINNED * excess_N**2, fills_N)
     return Acquired(places[np.argsort(-score_N, kind="stable")], math.inf, "should fill the budget")
+
+
+def above(mean: Any, spread: Any) -> Floats:
+    """What is expected of a normal variable's positive part."""
+    z = mean / spread
+    return np.asarray(spread * (z * normal(z) + np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)), float)
 
 
 def normal(z: Any) -> Floats:

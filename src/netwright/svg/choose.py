@@ -26,7 +26,7 @@ from netwright.svg.acquire import Acquired, best_next
 from netwright.svg.belief import Belief, Expected, Predictor
 from netwright.svg.measured import Subject, Traced
 from netwright.svg.raster import Raster
-from netwright.svg.setting import DEFAULT, MENU, Setting
+from netwright.svg.setting import DEFAULT, MENU, Setting, allowed
 from netwright.svg.tracer import TraceError
 from netwright.svg.wish import TIE, Wish, preset_of
 
@@ -45,10 +45,16 @@ AGREED = 0.01
 """How far the likeness by resvg may be from that by Skia."""
 TOO_LARGE = 3.0
 """Traces up to so many times a budget are thinned to fit it."""
-TRIMMED, LARGER = 3, 1.6
-"""The so many smallest that fulfil a wish are trimmed, if they take less than so many times the bytes of the best."""
+LARGER = 2.0
+"""What fulfils a wish is trimmed if it takes at most so many times the bytes of the best."""
 SPENT = 0.9
 """A budget filled to less than this share has a rest, which goes into finer coordinates."""
+MADE = {
+    "fewer corners": "made to have fewer corners",
+    "made to fit": "made to fit the budget: coarser coordinates, fewer nodes and patches",
+    "trimmed": "trimmed of nodes and patches that no limit needs",
+}
+"""How `Tried.why` ends for what was made of a trace, and how that is told."""
 FAILURES = 3
 """So many settings may fail; then what there is must do."""
 
@@ -131,7 +137,7 @@ class _Search:
             self.decisions.append(f"Traced with the preset {self.wish.preset}, as asked; nothing was searched for.")
         else:
             self.search()
-            self.finish()
+            self.spend()
         best = self.verified()
         short = self.wish.shortfall(best.traced, self.default)
         needed = "" if short == 0 else self.lacking(best)
@@ -146,6 +152,8 @@ class _Search:
         """The default where it is the measure, the menu, then what is predicted or near the best."""
         if not self.wish.limited or self.wish.mode == "curves":
             self.default = self.traced(DEFAULT, "the default", counts=self.quick or self.wish.mode == "polygon")
+            if self.default is not None and not self.wish.limited:  # it is measured against itself
+                self.finish(self.tried[DEFAULT])
         elif self.how == "auto" and self.predictor is not None and not self.quick:
             self.traced(next(iter(propose.menu(self.wish.mode).values())), "menu", counts=False)
         outright = self.outright()
@@ -199,7 +207,7 @@ class _Search:
             return None
         self.guided += counts
         self.tried[setting] = Tried(traced, why, expected)
-        self.fit(self.tried[setting])
+        self.finish(self.tried[setting])
         if self.belief is not None:
             self.belief.learn(traced)
         return traced
@@ -288,29 +296,43 @@ class _Search:
             self.traced(new, "near the best so far")
         self.decisions.append(f"{self.guided} settings were traced" + ("." if self.quick else " beside the menu."))
 
-    def fit(self, tried: Tried) -> None:
-        """For a budget: what is too large is made to fit, and measured."""
+    def finish(self, tried: Tried) -> None:
+        """What is made of a trace: with fewer corners where it has too many, fitted to a budget where it is too large,
+        and without what no limit needs where the fewest bytes are sought."""
         most, traced = self.wish.max_bytes, tried.traced
-        if most is None or self.wish.preset is not None or not most < traced.bytes <= TOO_LARGE * most:
+        if self.wish.preset is not None or traced.setting.mode not in allowed(self.wish.mode):
             return
-        found = finish.fitted(self.subject, traced, most)
-        self.thins = bool(found)
-        self.finished += [Tried(one, f"{tried.why}, made to fit, 1/{one.grid} pixel", made_of=tried) for one in found]
 
-    def finish(self) -> None:
-        """What the best leaves of a budget goes into finer coordinates; what no limit needs goes."""
-        most, answers = self.wish.max_bytes, self.answers()
-        if self.finished:
-            self.decisions.append(f"{len(self.finished)} drawings were made to fit the budget from larger traces:"
-                                  " coarser coordinates, fewer nodes and patches.")  # fmt: skip
-        if self.wish.aim == "bytes":
-            self.trim([one for one in answers if self.holds(one.traced)])
-        elif most is not None and answers and answers[0].traced.bytes < SPENT * most:
-            best = answers[0]
-            finer = finish.filled(self.subject, best.traced, most)
-            if finer is not None and self.holds(finer) and finer.ssim >= best.traced.ssim - TIE:
-                self.told_anew(best, Tried(finer, f"{best.why}, finer", made_of=best.made_of or best))
-                self.decisions.append(f"What the budget left was spent on coordinates to 1/{finer.grid} pixel.")
+        def made(one: Traced | None, how: str) -> list[Traced]:
+            if one is not None:
+                self.finished.append(Tried(one, f"{tried.why}, {how}", made_of=tried))
+            return [one] if one is not None else []
+
+        there = [traced]
+        if traced.corners > self.wish.corners(self.default):
+            there = made(finish.smoothed(self.subject, traced, self.wish.corners(self.default)), "fewer corners")
+        if most is not None and most < traced.bytes <= TOO_LARGE * most:
+            found = finish.fitted(self.subject, traced, most)
+            self.thins = bool(found)
+            there += [one for each in found for one in made(each, f"made to fit, 1/{each.grid} pixel")]
+        if self.wish.aim == "bytes" and (self.default is not None or self.wish.limited):
+            for one in [each for each in there if self.holds(each)]:
+                least = min((each.traced.bytes for each in self.finished if self.holds(each.traced)), default=one.bytes)
+                if one.bytes <= LARGER * least:
+                    made(finish.trimmed(self.subject, one, self.holds), "trimmed")
+
+    def spend(self) -> None:
+        """What the best leaves of a budget goes into finer coordinates; and what was finished is told."""
+        most, best = self.wish.max_bytes, next(iter(self.answers()), None)
+        for kind, said in MADE.items():
+            if count := sum(kind in one.why for one in self.finished):
+                self.decisions.append(f"{count} {'trace was' if count == 1 else 'traces were'} {said}.")
+        if self.wish.aim == "bytes" or most is None or best is None or best.traced.bytes >= SPENT * most:
+            return
+        finer = finish.filled(self.subject, best.traced, most)
+        if finer is not None and self.holds(finer) and finer.ssim >= best.traced.ssim - TIE:
+            self.told_anew(best, Tried(finer, f"{best.why}, finer", made_of=best.made_of or best))
+            self.decisions.append(f"What the budget left was spent on coordinates to 1/{finer.grid} pixel.")
 
     def told_anew(self, before: Tried, after: Tried) -> None:
         """The same trace, told otherwise."""
@@ -321,20 +343,6 @@ class _Search:
 
     def holds(self, traced: Traced) -> bool:
         return self.wish.shortfall(traced, self.default) == 0
-
-    def trim(self, holding: list[Tried]) -> None:
-        """The smallest without the nodes and patches that no limit needs."""
-        least = min((one.traced.bytes for one in holding), default=0)
-        before = least
-        for one in holding[:TRIMMED]:
-            if one.traced.bytes > LARGER * least:
-                continue
-            found = finish.trimmed(self.subject, one.traced, self.holds)
-            if found is not None:
-                self.finished.append(Tried(found, f"{one.why}, trimmed", made_of=one.made_of or one))
-                least = min(least, found.bytes)
-        if least < before:
-            self.decisions.append(f"{before - least:,} bytes of nodes and patches that no limit needs were left out.")
 
     def answers(self) -> list[Tried]:
         """The traces that may be given, best first: the default only where its mode is allowed."""

@@ -3,6 +3,7 @@
     fitted(subject, traced, 20_000)              # coarser coordinates, fewer nodes and patches
     filled(subject, traced, 20_000)              # finer coordinates, or None
     trimmed(subject, traced, lambda one: one.ssim >= 0.95)     # the smallest for which that holds
+    smoothed(subject, traced, 40)                # with at most so many corners
 
 Each is drawn and measured like any other.
 """
@@ -13,6 +14,7 @@ from collections.abc import Callable
 
 from netwright.svg import thin
 from netwright.svg.measured import Subject, Traced
+from netwright.svg.outline import outline
 from netwright.svg.written import written
 
 COARSE = (3, 2)
@@ -47,6 +49,16 @@ def filled(subject: Subject, traced: Traced, most: int) -> Traced | None:
         else:
             high = middle - 1
     return subject.draw(traced, traced.drawing, low) if low > traced.grid else None
+
+
+def smoothed(subject: Subject, traced: Traced, corners: float) -> Traced | None:
+    """With so many nodes and patches fewer that at most `corners` turn sharply."""
+    assert traced.drawing is not None
+    for smaller in thin.thinnings(traced.drawing, traced.grid, STEPS[0]):
+        counts = outline(smaller)
+        if counts.kinks * counts.nodes <= corners:
+            return subject.draw(traced, smaller, traced.grid)
+    return None
 
 
 def trimmed(subject: Subject, traced: Traced, holds: Callable[[Traced], bool]) -> Traced | None:

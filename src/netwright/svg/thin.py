@@ -28,6 +28,8 @@ AT_ONCE = 0.2
 """The share of what could go in a round that goes at most: what is left is judged anew."""
 NEAR, CAREFUL = 0.03, 0.8
 """Of what is above a budget by more than NEAR of it, CAREFUL goes before bytes are counted again."""
+LEAST_TRUST = 0.1
+"""So much of what is asked for is asked for at least, where more went than should."""
 LEAST = {True: 2, False: 3}
 """Segments of a closed outline at least: of curves, of lines."""
 SEEN = 0.05
@@ -64,16 +66,19 @@ class _Segments:
 def thinned(drawing: Drawing, grid: int, most: int) -> Drawing | None:
     """The drawing without what is missed least, in at most `most` bytes as near to them as goes; None where that is
     not possible."""
-    trust = 1.0
-    size = len(written(drawing, grid).encode())
+    size, trust = len(written(drawing, grid).encode()), 1.0
     while size > most:
         excess = size - most
         asked = trust * (excess if excess < NEAR * most else CAREFUL * excess)
         smaller = _smaller(drawing, grid, asked, asked + NEAR * most) or _smaller(drawing, grid, asked)
         if smaller is None:
             return None
-        drawing, before, size = smaller, size, len(written(smaller, grid).encode())
-        trust = min(4.0, max(1.0, asked / max(1, before - size)))
+        left = len(written(smaller, grid).encode())
+        if left < (1 - NEAR) * most and trust > LEAST_TRUST:  # too much: less is asked for
+            trust = max(LEAST_TRUST, trust * min(0.5, excess / (size - left)))
+            continue
+        trust = min(2.0, max(1.0, asked / max(1, size - left)))
+        drawing, size = smaller, left
     return drawing
 
 
@@ -255,8 +260,10 @@ def _bytes(one: _Segments, p0: Floats, p1: Floats, p2: Floats, p3: Floats, grid:
     ends = np.where(one.curved_N[:, None], np.hstack([p1 - p0, p2 - p0, p3 - p0]), np.hstack([p3 - p0, 0 * p0, 0 * p0]))
     steps = np.abs(np.rint(ends * grid))
     digits = 2 + np.floor(np.log10(np.maximum(steps, 1)))
+    line_N = ~one.curved_N | straight(p0, p1, p2, p3)
+    digits[line_N[:, None] & (steps == 0)] = 0  # along an axis one number is enough
+    digits[line_N & one.curved_N, :4] = 0
     digits[~one.curved_N, 2:] = 0
-    digits[straight(p0, p1, p2, p3) & one.curved_N, :4] = 0
     found: Floats = digits.sum(1) * steps.any(1)
     return found
 
