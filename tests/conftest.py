@@ -3,12 +3,15 @@
 import importlib.util
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import pytest
+
+from warm import Warm
 
 POSTGRES = os.environ.get("NETWRIGHT_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
 
@@ -25,6 +28,13 @@ def absent(what: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(f"CI=true, and {what}")
     pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Path]:
+    """A folder whose `netwright` and `python` have imported their libraries: half of the time goes into that."""
+    with tempfile.TemporaryDirectory() as folder, Warm(Path(folder)) as bin:  # a socket's path must be short
+        yield bin
 
 
 @pytest.fixture

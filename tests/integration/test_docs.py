@@ -10,12 +10,9 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
-
-from warm import Warm
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LOG.md")] + sorted(
@@ -52,13 +49,6 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 def with_blocks(long: bool) -> list[Path]:
     return [page for page in PAGES if any(bool(LONG.search(text)) == long for _, text in blocks(page))]
-
-
-@pytest.fixture(scope="module")
-def commands():
-    """A folder whose `netwright` and `python` have imported their libraries: half of the time goes into that."""
-    with tempfile.TemporaryDirectory() as folder, Warm(Path(folder)) as bin:  # a socket's path must be short
-        yield bin
 
 
 def run(folder: Path, language: str, text: str, commands: Path) -> None:

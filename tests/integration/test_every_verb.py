@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 
 import pytest
 
@@ -35,10 +34,18 @@ devices = ["h100"]
 def shell(folder, *words):
     """Exit code, standard output, standard error of a fresh process whose caches are in the folder too."""
     home = {name: str(folder / "home") for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "NETWRIGHT_CACHE")}
-    command = [sys.executable, "-m", "netwright", *map(str, words)]
+    command = ["netwright", *map(str, words)]
     environment = {**os.environ, **home, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_netwright(commands):
+    """The `netwright` that is found is one that has imported its libraries."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", os.pathsep.join([str(commands), os.environ["PATH"]]))
+        yield
 
 
 def parsed(folder, *words):
