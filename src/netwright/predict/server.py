@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from netwright.core import recipe, web
+from netwright.core import recipe
 from netwright.core.error import UserError, did_you_mean
 from netwright.core.table import extra
 from netwright.hardware import catalog
@@ -116,13 +116,10 @@ def serve(root: Path | None = None, host: str = "127.0.0.1", port: int = 8077) -
 
 def listener(root: Path | None, host: str, port: int) -> Any:
     """A server that has not begun. A connection that sends no whole request line and headers in time is closed."""
-    uvicorn = extra("uvicorn", "serving predictions")
-    protocol = web.impatient(HEADER_SECONDS)
-    config = uvicorn.Config(
-        app(root), host=host, port=port, http=protocol, log_config=None, log_level="warning",
-        server_header=False, limit_concurrency=CONNECTIONS, timeout_keep_alive=5, h11_max_incomplete_event_size=16_384,
-    )  # fmt: skip
-    return uvicorn.Server(config)
+    extra("uvicorn", "serving predictions")
+    from netwright.core.listening import Listening
+
+    return Listening(app(root), host, port, header_s=HEADER_SECONDS, limit_concurrency=CONNECTIONS, log_level="warning")
 
 
 def description() -> dict[str, Any]:

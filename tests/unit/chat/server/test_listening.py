@@ -11,7 +11,7 @@ import pytest
 
 from netwright.chat.batch import InTurn
 from netwright.chat.engine import Engine
-from netwright.chat.server import listening
+from netwright.core import listening
 from scripted_server import TOKENIZER, Slow, saying, served
 
 CHAT = {"messages": [{"role": "user", "content": "Hi"}], "temperature": 0}
