@@ -28,7 +28,7 @@ from netwright.svg.measured import Subject, Traced
 from netwright.svg.raster import Raster
 from netwright.svg.setting import DEFAULT, MENU, Setting, allowed
 from netwright.svg.tracer import TraceError
-from netwright.svg.wish import TIE, Wish, preset_of
+from netwright.svg.wish import SAME, Wish, preset_of
 
 __all__ = ["Choice", "Predictor", "Tried", "Wish", "choose"]
 
@@ -43,8 +43,8 @@ WORTH = 0.003
 """A further trace is not worth it where it should save less than this share of the bytes."""
 AGREED = 0.01
 """How far the likeness by resvg may be from that by Skia."""
-TOO_LARGE = 3.0
-"""Traces up to so many times a budget are thinned to fit it."""
+TOO_LARGE, SMALL = 3.0, 5_000
+"""Traces up to so many times a budget are thinned to fit it, and those of so few nodes whatever they take."""
 LARGER = 2.0
 """What fulfils a wish is trimmed if it takes at most so many times the bytes of the best."""
 SPENT = 0.9
@@ -311,7 +311,7 @@ class _Search:
         there = [traced]
         if traced.corners > self.wish.corners(self.default):
             there = made(finish.smoothed(self.subject, traced, self.wish.corners(self.default)), "fewer corners")
-        if most is not None and most < traced.bytes <= TOO_LARGE * most:
+        if most is not None and most < traced.bytes and (traced.bytes <= TOO_LARGE * most or traced.nodes <= SMALL):
             found = finish.fitted(self.subject, traced, most)
             self.thins = bool(found)
             there += [one for each in found for one in made(each, f"made to fit, 1/{each.grid} pixel")]
@@ -330,7 +330,7 @@ class _Search:
         if self.wish.aim == "bytes" or most is None or best is None or best.traced.bytes >= SPENT * most:
             return
         finer = finish.filled(self.subject, best.traced, most)
-        if finer is not None and self.holds(finer) and finer.ssim >= best.traced.ssim - TIE:
+        if finer is not None and self.holds(finer) and finer.ssim >= best.traced.ssim - SAME:
             self.told_anew(best, Tried(finer, f"{best.why}, finer", made_of=best.made_of or best))
             self.decisions.append(f"What the budget left was spent on coordinates to 1/{finer.grid} pixel.")
 

@@ -21,7 +21,7 @@ Aim = Literal["bytes", "ssim"]
 SAME = 0.002
 """SSIM that is not told apart from the default's where nothing else is wished for."""
 TIE = 0.0005
-"""Among traces that fit a budget, a difference in SSIM below this is none: the smaller one wins."""
+"""Among traces that fit a budget, a difference in SSIM below this is none."""
 CORNERS = 1.5
 """A drawn curve may have so many times the corners that the default's has: with more it is made of facets."""
 SPARE = 2
@@ -100,12 +100,12 @@ class Wish:
         return max(0.0, short)
 
     def order(self, traced: Traced, default: Traced | None) -> tuple[float, ...]:
-        """Sorts traces, the best first: those that fall short come last, by how far. Of equals within a budget those
-        with finer coordinates come first, then the smaller."""
+        """Sorts traces, the best first: those that fall short come last, by how far. Of equals those
+        that fill a budget of bytes come first, for they are nearer to the image when magnified; else the smaller."""
         short = self.shortfall(traced, default)
         if self.aim == "bytes":
             return short, traced.bytes, -traced.ssim
-        return short, -round(traced.ssim / TIE), -traced.grid * (self.max_bytes is not None), traced.bytes
+        return short, -round(traced.ssim / TIE), traced.bytes if self.max_bytes is None else -traced.bytes
 
     def words(self) -> str:
         """The wish as a person reads it."""

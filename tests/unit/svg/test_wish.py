@@ -65,6 +65,13 @@ def test_what_fits_comes_before_what_does_not(found, most):
         assert best.bytes == min(one.bytes for one in found)
 
 
+def test_of_equals_the_one_that_fills_the_budget_wins():
+    small, large = traced(0.95, 2000), traced(0.9501, 2900)
+    assert min((small, large), key=lambda one: Wish(max_bytes=3000).order(one, BASE)) is large
+    assert min((small, large), key=lambda one: Wish(max_paths=30).order(one, BASE)) is small
+    assert min((small, large), key=lambda one: Wish(min_ssim=0.9, max_bytes=3000).order(one, BASE)) is small
+
+
 @given(st.lists(TRACES, min_size=1, max_size=8), st.floats(0.1, 1.0))
 def test_the_fewest_bytes_that_are_alike_enough_or_the_most_alike(found, least):
     wish = Wish(min_ssim=least)
