@@ -106,12 +106,15 @@ def every() -> dict[str, Network]:
     found: dict[str, Network] = {}
     for name in MODELS:
         module = table.resolve(MODELS, name, "model.name")
-        if name == "transformer":
+        classes = 10
+        if name == "regressor":
+            classes, inputs, example = 1, {"features": Input((64,), "float32")}, {"features": torch.zeros(2, 64)}
+        elif name == "transformer":
             inputs = {"ids": Input((None,), "int64", 50), "mask": Input((None,), "bool")}
             example = {"ids": torch.ones(2, 9, dtype=torch.long), "mask": torch.ones(2, 9, dtype=torch.bool)}
         else:
             inputs, example = {"image": Input((3, 32, 32), "float32")}, {"image": torch.zeros(2, 3, 32, 32)}
-        found[name] = module.build(module.Config(), inputs, 10), example
+        found[name] = module.build(module.Config(), inputs, classes), example
     found |= small_networks.every()
     for name, model in (("resnet18", resnet(18)), ("resnet50", resnet(50))):
         found[name] = model, {"x": torch.zeros(2, 3, 64, 64)}

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netwright import export
-from netwright.chat import choice, prompt
+from netwright.chat import choice
 from netwright.chat.batch import Together
 from netwright.chat.engine import Engine, Generator
 from netwright.chat.opening import opened
@@ -35,6 +35,7 @@ from netwright.core import artifact as artifacts
 from netwright.core import recipe, stats
 from netwright.core.artifact import Artifact
 from netwright.core.error import UserError
+from netwright.data import prompt
 from netwright.data.text import Message
 from netwright.data.tokenizer import Tokenizer
 from netwright.export import decoding
