@@ -187,5 +187,7 @@ def test_rows_are_plain(folder):
     for one in run(folder, Asked(Wish(), 2, how="predict"), ScriptedPredictor()):
         row = json.loads(json.dumps(one.row))
         assert row == one.row
-        assert row["expected"]["bytes_low"] < row["expected"]["bytes"]
+        traced = row["traced"]
+        assert traced["expected"]["bytes_low"] < traced["expected"]["bytes"]
+        assert row["bytes"] <= traced["bytes"]
         assert row["tried"][0]["setting"]["mode"] == "spline"
