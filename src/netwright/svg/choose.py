@@ -137,6 +137,8 @@ class _Search:
             self.decisions.append(f"Traced with the preset {self.wish.preset}, as asked; nothing was searched for.")
         else:
             self.search()
+            # what was traced before anything was predicted has been told anew since
+            self.finished = [replace(one, made_of=self.tried[one.traced.setting]) for one in self.finished]
             self.spend()
         best = self.verified()
         short = self.wish.shortfall(best.traced, self.default)
