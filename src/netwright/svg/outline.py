@@ -29,11 +29,6 @@ class Patch:
     curved: bool
     outlines: list[NDArray[np.float64]] = field(repr=False)
 
-    @property
-    def area(self) -> float:
-        """The area within, by nodes and handles (shoelace formula): enough to rank patches."""
-        return sum(abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2 for x, y in (one.T for one in self.outlines))
-
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
