@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--prompt", type=int, default=128)
     parser.add_argument("--reply", type=int, default=48)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of decoding in a round, at least (decode)")
     parser.add_argument("--peers", nargs="+", help="only these")
     args = parser.parse_args()
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
@@ -161,20 +163,38 @@ def genai(stored: str, backend: str, computed: str = "fp32") -> Callable[..., tu
 
         made = in_openvino(artifact, runs, stored)
         settings = {"INFERENCE_NUM_THREADS": threads, "ATTENTION_BACKEND": backend, **stateful.SETTINGS[computed]}
-        try:
-            pipe = openvino_genai.LLMPipeline(str(made.folder), "CPU", **settings)
-        except RuntimeError as fault:
-            raise UserError("peer", "genai", str(fault).splitlines()[-1][:150], "--peers") from None
+        with tempfile.TemporaryDirectory() as folder:  # under the names that it looks for
+            for ending in ("xml", "bin"):
+                (Path(folder) / f"openvino_model.{ending}").symlink_to(made.path(f"model.{ending}"))
+            try:
+                pipe = openvino_genai.LLMPipeline(folder, "CPU", **settings)
+            except RuntimeError as fault:
+                raise UserError("peer", "genai", str(fault).strip().splitlines()[-1][:150], "--peers") from None
+
+        class Clock(openvino_genai.StreamerBase):  # type: ignore[misc]
+            """When each token came; a function would be handed texts, for which there is no tokenizer."""
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.times: list[float] = []
+
+            def write(self, token: int) -> Any:
+                self.times.append(time.perf_counter())
+                return openvino_genai.StreamingStatus.RUNNING
+
+            def end(self) -> None:
+                pass
 
         def run(ids: list[int], count: int) -> Speed:
             ids_1T = openvino.Tensor(np.array([ids], np.int64))
             mask_1T = openvino.Tensor(np.ones((1, len(ids)), np.int64))
-            told = openvino_genai.GenerationConfig(max_new_tokens=count, ignore_eos=True, do_sample=False)
-            times: list[float] = []
-            begin = time.perf_counter()
-            pipe.generate(
-                openvino_genai.TokenizedInputs(ids_1T, mask_1T), told, lambda token: times.append(time.perf_counter())
+            told = openvino_genai.GenerationConfig(
+                max_new_tokens=count, ignore_eos=True, do_sample=False, eos_token_id=0, stop_token_ids={0}
             )
+            clock = Clock()
+            begin = time.perf_counter()
+            pipe.generate(openvino_genai.TokenizedInputs(ids_1T, mask_1T), told, clock)
+            times = clock.times
             return (len(times) - 1) / (times[-1] - times[0]), len(ids) / (times[0] - begin)
 
         return run, deployed(made)
@@ -213,9 +233,13 @@ def decode(args: argparse.Namespace, artifact: Artifact) -> None:
             for name in generator.permutation([name for name in names if name in seen]).tolist():
                 try:
                     run, sizes[name] = PEERS[name](artifact, threads, args.runs)
-                    for _ in range(2):  # the first one warms up
-                        speed = run(generator.integers(0, vocabulary, args.prompt).tolist(), args.reply)
-                    seen[name].append(speed)
+                    replies: list[Speed] = []
+                    while not replies or sum(args.reply / pace for pace, _ in replies[1:]) < args.seconds:
+                        replies.append(run(generator.integers(0, vocabulary, args.prompt).tolist(), args.reply))
+                    paces, prefills = np.array(replies[1:]).T  # the first one warms up
+                    seen[name].append(
+                        (len(paces) / float((1 / paces).sum()), len(prefills) / float((1 / prefills).sum()))
+                    )
                     del run
                 except (UserError, ImportError) as refusal:
                     print(f"{name}: {refusal}")

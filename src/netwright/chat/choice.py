@@ -6,11 +6,14 @@
 
 Every runtime that is installed gets the model in every precision that somebody makes of it, llama.cpp's among them. A
 candidate may lose at most 1 % of perplexity on the model's own validation texts, one of INT4 5 %, and that only where
-it is faster. They are timed in interleaved rounds, each with a prompt of its own, because some runtimes keep prompts.
+it is faster. They are timed in interleaved rounds, each with a prompt of its own, because some runtimes keep prompts,
+and compared by a whole turn of a chat: a prompt read, a reply decoded.
+
 Perplexity takes longest, so after two rounds it is judged from the fastest down, and only as far as candidates are not
-much slower than one that passed; who fails leaves. INT4 for OpenVINO, which takes minutes to make, is made only where
-the bytes it saves could make it the fastest. The result is a run: the same model on the same machine with the same
-versions is not measured again.
+much slower than one that passed; who fails leaves, and of the others those that fall behind. What cannot win is not
+even made: whole weights, where this machine's memory is too slow to bring them as often as a candidate of 8 bits that
+passed makes a token; INT4 for OpenVINO, which takes minutes, where the bytes it saves could not make it the fastest.
+The result is a run: the same model on the same machine with the same versions is not measured again.
 
 xllamacpp tells no logprobs of a prompt, so the perplexity of a GGUF is that of its weights, dequantized, in torch:
 llama.cpp rounds inputs to 8 bits as well, which is not in it.
@@ -36,6 +39,7 @@ from netwright import __version__, export
 from netwright.chat.engine import Generator
 from netwright.chat.opening import opened
 from netwright.chat.sampling import Sampling, logprobs
+from netwright.chat.turn import Statistics
 from netwright.compress import quantize
 from netwright.compress.engines.nncf import SHARE
 from netwright.core import artifact as artifacts
@@ -47,7 +51,8 @@ from netwright.core.run import Run, progress
 from netwright.data.tasks import IGNORED
 from netwright.export import decoding
 from netwright.export.decoding.openvino import choices
-from netwright.hardware import detect
+from netwright.hardware import detect, probe
+from netwright.measure.bench import deployed
 from netwright.models.load import open_task
 from netwright.study import stages
 
@@ -62,13 +67,17 @@ STORED: Mapping[str, tuple[str, ...]] = {
 """What a model is written in."""
 FEW = 4
 """Validation examples of a candidate's certificate: its perplexity is judged here."""
-SLOW = {0: 0.25, 1: 0.7}
+SLOW = {0: 0.4, 1: 0.7, 2: 0.8, 4: 0.9}
 """Round -> share of the fastest candidate's speed below which one leaves after it: of all after the first one, of those
-that keep their perplexity after the second. The best round counts: on a busy machine a single one says little."""
+that keep their perplexity from the second on. The best round counts: on a busy machine a single one says little."""
 JUDGED = 1
 """The round after which perplexities are judged."""
 LATER = ("openvino", "int4-weights")
 """Format and precision that is made last, if at all: its layers are settled by examples."""
+FASTER = 1.1
+"""How many times the measured bandwidth of the memory weights may come with, for all that is known."""
+CACHE = 128 * 2**20
+"""Bytes of weights that may stay in the processor's cache, where it does not tell its size."""
 LESS = 1 / (1 - SHARE / 2)
 """How many times as fast as INT8 in the same format it could be at most, by the bytes of its weights."""
 Losses = Callable[[Sequence[int]], NDArray[np.float32]]
@@ -83,7 +92,11 @@ class Config:
     """Validation tokens of the perplexity."""
     prompt: Annotated[int, Range(1, 100_000)] = 128
     reply: Annotated[int, Range(2, 10_000)] = 32
-    rounds: Annotated[int, Range(2, 1000)] = 5
+    seconds: Annotated[float, Range(0, 100)] = 0.5
+    """What replies of a round last together, at least: small models answer in too short a time to be told apart."""
+    rounds: Annotated[int, Range(2, 1000)] = 7
+    answer: Annotated[int, Range(1, 100_000)] = 256
+    """Tokens that are answered to a prompt in the turn by which candidates are compared."""
     loss: Annotated[float, Range(0, 10)] = 0.01
     """Share of perplexity that a candidate may lose."""
     loss_4bit: Annotated[float, Range(0, 10)] = 0.05
@@ -186,18 +199,25 @@ def weighed(rows: Sequence[Row], config: Config) -> tuple[int, str]:
     whole = [at for at in fine if not rows[at].four_bits]
     if not fine:
         raise UserError("model", "no candidate", "none runs here and keeps its perplexity", "netwright doctor")
-    best = max(whole, key=lambda at: rows[at].decode, default=None)
-    four = max((at for at in fine if rows[at].four_bits), key=lambda at: rows[at].decode, default=None)
-    if best is None or (four is not None and rows[four].decode >= config.gain_4bit * rows[best].decode):
+    speed = [pace(row.decode, row.prefill, config) for row in rows]
+    best = max(whole, key=lambda at: speed[at], default=None)
+    four = max((at for at in fine if rows[at].four_bits), key=lambda at: speed[at], default=None)
+    if best is None or (four is not None and speed[four] >= config.gain_4bit * speed[best]):
         assert four is not None
-        than = f", {rows[four].decode / rows[best].decode:.2f} times {rows[best].name}" if best is not None else ""
+        than = f", {speed[four] / speed[best]:.2f} times {rows[best].name}" if best is not None else ""
         return four, _why(rows[four], f"fastest, and loses no more than 4 bits may{than}")
     # within 2 % it is chance; then what loses less is better
-    near = [at for at in whole if rows[at].decode >= 0.98 * rows[best].decode]
-    best = min(near, key=lambda at: (rows[at].loss, -rows[at].decode))
-    quicker = [row for row in rows if row.decode > rows[best].decode and not passes(row, config)]
+    near = [at for at in whole if speed[at] >= 0.98 * speed[best]]
+    best = min(near, key=lambda at: (rows[at].loss, -speed[at]))
+    quicker = [at for at, row in enumerate(rows) if speed[at] > speed[best] and not passes(row, config)]
     more = f"; {len(quicker)} faster ones lose too much" if quicker else ""
     return best, _why(rows[best], f"fastest of {len(fine)} that keep their perplexity{more}")
+
+
+def pace(decode: float, prefill: float, config: Config) -> float:
+    """Tokens a second of a whole turn, its prompt read before: who decodes best may read ten times as slowly."""
+    reading = config.prompt / prefill if prefill else 0.0
+    return decode / (1 + decode * reading / config.answer)
 
 
 def passes(row: Row, config: Config) -> bool:
@@ -220,30 +240,32 @@ def table(choice: Choice, config: Config = Config()) -> Any:
 
     made = Table(box=None, pad_edge=False, padding=(0, 1))
     made.add_column("engine", no_wrap=True)
-    for title in ("threads", "tokens/s", "prefill/s", "perplexity"):
+    for title in ("threads", "tokens/s", "prefill/s", "turn", "perplexity"):
         made.add_column(title, justify="right", no_wrap=True)
-    order = sorted(range(len(choice.rows)), key=lambda at: -choice.rows[at].decode)
+    speed = [pace(row.decode, row.prefill, config) for row in choice.rows]
+    order = sorted(range(len(choice.rows)), key=lambda at: -speed[at])
     for at in order:
         row = choice.rows[at]
         if row.fault:
             continue
         style = "bold" if at == choice.chosen else "" if passes(row, config) else "dim"
-        speed = f"{row.decode:.3g} [{row.decode_low:.3g}, {row.decode_high:.3g}]" if row.decode else "left early"
-        made.add_row(
-            row.name, str(row.threads), speed, f"{row.prefill:.0f}" if row.decode else "",
-            "" if row.slow else f"{100 * row.loss:+.2f} %" + (" " if passes(row, config) else "*"), style=style,
-        )  # fmt: skip
+        decode = f"{row.decode:.3g} [{row.decode_low:.3g}, {row.decode_high:.3g}]" if row.decode else "left early"
+        turn = f"{config.answer / speed[at]:.2f} s" if row.decode else ""
+        prefill = f"{row.prefill:.0f}" if row.decode else ""
+        lost = "" if row.slow else f"{100 * row.loss:+.2f} %" + (" " if passes(row, config) else "*")
+        made.add_row(row.name, str(row.threads), decode, prefill, turn, lost, style=style)
     faults: dict[str, list[str]] = {}
     for row in choice.rows:
         if row.fault:
             names = faults.setdefault(row.fault, [])
             names += [row.name] if row.name not in names else []
+    told = Text(f"turn: {config.prompt} tokens read, {config.answer} answered", "dim")
     much = (
         [Text("* loses too much", "dim")]
         if any(not row.fault and not row.slow and not passes(row, config) for row in choice.rows)
         else []
     )
-    return Group(made, *much, *(Text(f"{', '.join(names)}: {fault}", "dim") for fault, names in faults.items()))
+    return Group(made, told, *much, *(Text(f"{', '.join(names)}: {fault}", "dim") for fault, names in faults.items()))
 
 
 def measured(artifact: Artifact, runs: Path, config: Config) -> list[Row]:
@@ -258,20 +280,53 @@ def measured(artifact: Artifact, runs: Path, config: Config) -> list[Row]:
     def seen(rows: Sequence[Row]) -> list[Row]:
         return timed(rows, _opener(rows), vocabulary, config, judge)
 
-    rows = seen(all_of(_made(artifact, runs, config, lambda *what: what != LATER)))
-    if could_win(rows, config):
-        more = all_of(_made(artifact, runs, config, lambda *what: what == LATER))
+    def more(rows: list[Row], wanted: Callable[[str, str], bool]) -> list[Row]:
+        """Other candidates beside the best so far, in the same rounds."""
+        others = all_of(_made(artifact, runs, config, wanted, _too_large(artifact, _fastest(rows, config))))
+        if all(row.fault for row in others):
+            return [*rows, *others]
         best = [rows.pop(weighed(rows, config)[0])] if any(row.decode and passes(row, config) for row in rows) else []
-        rows += seen([*best, *more])  # beside each other, in the same rounds
-    return rows
+        return [*rows, *seen([*best, *others])]
+
+    rows = more([], lambda format, stored: bool(stored) and (format, stored) != LATER)
+    rows = more(rows, lambda format, stored: not stored)
+    return more(rows, lambda format, stored: (format, stored) == LATER) if could_win(rows, config) else rows
 
 
 def could_win(rows: Sequence[Row], config: Config) -> bool:
     """Whether INT4 for OpenVINO could be fast enough to be chosen: it reads at least `1 / LESS` of INT8's bytes."""
     format, _ = LATER
-    eight = [row.decode for row in rows if row.format == format and row.stored == "int8-weights" and not row.fault]
-    whole = [row.decode for row in rows if passes(row, config) and not row.four_bits]
-    return bool(eight) and LESS * max(eight) >= config.gain_4bit * max(whole, default=0.0)
+    eight = [
+        pace(row.decode, row.prefill, config)
+        for row in rows
+        if row.format == format and row.stored == "int8-weights" and not row.fault
+    ]
+    return bool(eight) and LESS * max(eight) >= config.gain_4bit * _fastest(rows, config)
+
+
+def _fastest(rows: Sequence[Row], config: Config) -> float:
+    """Tokens a second of the fastest that passes, in a turn, those of 4 bits aside: more is asked of them."""
+    fine = [row for row in rows if passes(row, config) and not row.four_bits]
+    return max((pace(row.decode, row.prefill, config) for row in fine), default=0.0)
+
+
+def _too_large(artifact: Artifact, least: float) -> Callable[[str, str | None], str]:
+    """Why whole weights in an arithmetic cannot make so many tokens a second; "" where they might.
+
+    Each token reads all weights once, so bandwidth over bytes bounds it (Williams et al. 2009, doi
+    10.1145/1498765.1498785), unless a cache holds them.
+    """
+
+    def reason(stored: str, computed: str | None) -> str:
+        size = deployed(artifact) // (2 if computed and "bf16" in computed else 1)
+        if stored or not least or size <= (detect.largest_cache() or CACHE):
+            return ""
+        bandwidth = max(one.high for one in probe.cached() or probe.probe() if one.quantity == "bandwidth")
+        most = FASTER * bandwidth / size
+        told = f"not measured: {size / 1e6:.0f} MB of weights can be read {most:.0f} times a second here at most"
+        return told if most < least else ""
+
+    return reason
 
 
 def _judge(artifact: Artifact, config: Config, threads: int) -> Callable[[Row], Row]:
@@ -318,7 +373,7 @@ def timed(
                 except (UserError, RuntimeError) as fault:
                     found[at] = replace(found[at], fault=str(fault))
                 gc.collect()  # weights of the last one, before the next takes as much
-            best = {at: max(seen[at])[0] for at in alive if not found[at].fault}
+            best = {at: max(pace(*one[:2], config) for one in seen[at]) for at in alive if not found[at].fault}
             if turn < JUDGED:
                 alive = [at for at in best if best[at] >= SLOW[turn] * max(best.values())]
                 found = [row if at in alive or row.fault else replace(row, slow=True) for at, row in enumerate(found)]
@@ -326,7 +381,7 @@ def timed(
                 found = _judged_fastest(found, best, judge, config)
                 alive = [at for at in best if passes(found[at], config)]
             else:
-                alive = list(best)
+                alive = [at for at in best if best[at] >= SLOW.get(turn, 0.0) * max(best.values())]
             advance()
     return [_with_speed(row, values, row.fault) for row, values in zip(found, seen, strict=True)]
 
@@ -361,11 +416,19 @@ def _speed(engine: Generator, generator: np.random.Generator, vocabulary: int, c
     """Decode and prefill in tokens a second, and seconds to the first token, after a short reply to warm up."""
     told = Sampling(max_tokens=config.reply, ignore_end=True, temperature=1.0)  # drawn: nothing to look up
     length = min(config.prompt, engine.longest - config.reply)
-    for ids in generator.integers(0, vocabulary, (2, length)).tolist():
-        *_, last = engine.stream(ids, told)
-    found = last.statistics
-    assert found is not None
-    return found.per_second, length / found.first_token, found.first_token
+
+    def reply() -> Statistics:
+        *_, last = engine.stream(generator.integers(0, vocabulary, length).tolist(), told)
+        assert last.statistics is not None
+        return last.statistics
+
+    reply()
+    seen = [reply()]
+    while sum(one.seconds for one in seen) < config.seconds:
+        seen.append(reply())
+    first = float(np.median([one.first_token for one in seen]))
+    decoding = sum(one.seconds - one.first_token for one in seen)
+    return sum(one.tokens - 1 for one in seen) / max(decoding, 1e-9), length / first, first
 
 
 def _opener(rows: Sequence[Row]) -> Callable[[int], Generator]:
@@ -377,9 +440,13 @@ def _opener(rows: Sequence[Row]) -> Callable[[int], Generator]:
 
 
 def _made(
-    artifact: Artifact, runs: Path, config: Config, wanted: Callable[[str, str], bool] = lambda *what: True
+    artifact: Artifact,
+    runs: Path,
+    config: Config,
+    wanted: Callable[[str, str], bool],
+    useless: Callable[[str, str | None], str],
 ) -> Iterator[Row]:
-    """The model in every format and precision that is wanted and can be made here; a fault where it cannot."""
+    """The model in every format and precision that is wanted and can be made here; a fault where not, or useless."""
     formats = config.formats or ("torch", *sorted({*decoding.DECODERS, "gguf"} - {"torch"}))
     for format in formats:
         packages = (*export.PACKAGES.get(format, ()), *(("xllamacpp",) if format == "gguf" else ()))
@@ -389,15 +456,20 @@ def _made(
             if not wanted(format, stored):
                 continue
             about: dict[str, Any] = {"format": format, "stored": stored, "threads": 1}
+            reasons = {computed: useless(stored, computed) for computed in COMPUTED.get(format, (None,))}
+            if all(reasons.values()):
+                for computed, why in reasons.items():
+                    yield Row(**about, computed=computed, folder=str(artifact.folder), fault=why)
+                continue
             try:
                 made = _written(artifact, runs, format, stored)
             except UserError as refusal:
                 yield Row(**about, computed=None, folder=str(artifact.folder), fault=str(refusal)[:200])
                 continue
-            for computed in COMPUTED.get(format, (None,)):
+            for computed, why in reasons.items():
                 if format == "openvino" and computed not in choices(made):
                     continue  # this processor would imitate it
-                yield Row(**about, computed=computed, folder=str(made.folder))
+                yield Row(**about, computed=computed, folder=str(made.folder), fault=why)
 
 
 def _written(artifact: Artifact, runs: Path, format: str, stored: str) -> Artifact:

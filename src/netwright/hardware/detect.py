@@ -117,11 +117,19 @@ def machine() -> Device:
     return probe.device(detect())
 
 
-def isa(cpuinfo: str) -> tuple[str, ...]:
-    """The instruction sets that matter here, of the first core in /proc/cpuinfo."""
-    found = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
+def isa(cpuinfo: str | None = None) -> tuple[str, ...]:
+    """The instruction sets that matter here, of the first core in /proc/cpuinfo: this machine's, if none is given."""
+    info = _read(Path("/proc/cpuinfo")) if cpuinfo is None else cpuinfo
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", info, re.MULTILINE)
     present = set(found.group(1).split()) if found else set()
     return tuple(name for name, flags in FLAGS.items() if present.intersection(flags))
+
+
+def largest_cache(root: Path = Path("/")) -> int:
+    """Bytes of the largest cache of the first core; 0 where the system does not tell."""
+    sizes = [_read(path) for path in (root / "sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
+    found = [re.fullmatch(r"([0-9]{1,9})([KM])", size.strip()) for size in sizes]
+    return max((int(one[1]) * (1024 if one[2] == "K" else 2**20) for one in found if one), default=0)
 
 
 def usable_threads(root: Path = Path("/")) -> int:

@@ -86,7 +86,8 @@ def carried_out(
     for step in steps:
         if not chain.makes_torch(step) and at.format == "torch":
             step = quantize.resolved(at, open_task(at), step)  # noqa: PLW2901 - what is sensitive is asked of the network
-            at = at if quantize.of_network(step) else exported(runs, at, step.format)
+            few = export.Config(examples=step.examples)
+            at = at if quantize.of_network(step) else exported(runs, at, step.format, few)
         at = compressed(runs, at, step, fresh, compare)
     return at
 

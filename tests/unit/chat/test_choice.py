@@ -12,6 +12,7 @@ from netwright.chat.choice import Config, Row
 from netwright.chat.engine import Engine
 from netwright.chat.turn import Piece, Statistics
 from netwright.core.error import UserError
+from netwright.core.measurement import exact
 from netwright.data.language import byte_tokenizer
 from small_language import LLAMA, language_artifact
 
@@ -62,7 +63,8 @@ class Steady:
 
     def stream(self, prompt, sampling=None, cancelled=None):
         self.prompts.append(tuple(prompt))
-        yield Piece("", finish="length", statistics=Statistics(len(prompt), 0, 0, 4, 0.5, 1.0, self.speed))
+        seconds = 1e-9 + 3 / self.speed
+        yield Piece("", finish="length", statistics=Statistics(len(prompt), 0, 0, 4, 1e-9, seconds, self.speed))
 
 
 def test_four_bits_are_judged_by_the_upper_end_of_their_interval():
@@ -74,7 +76,7 @@ def test_four_bits_are_judged_by_the_upper_end_of_their_interval():
 
 def test_speeds_are_measured_with_prompts_that_differ_and_slow_ones_leave():
     prompts = []
-    speeds = [100.0, 90.0, 10.0, 200.0, 60.0, 0.0]
+    speeds = [100.0, 90.0, 10.0, 160.0, 64.0, 0.0]
     row = Row(format="torch", stored="", computed=None, threads=1, folder="x")
     rows = [row, row, row, dataclasses.replace(row, folder="bad"), row, dataclasses.replace(row, fault="broken")]
     opened, judged = [], []
@@ -87,8 +89,8 @@ def test_speeds_are_measured_with_prompts_that_differ_and_slow_ones_leave():
         judged.append(row)
         return dataclasses.replace(row, loss=0.5 if row.folder == "bad" else 0.0)
 
-    found = choice.timed(rows, open_row, 257, Config(rounds=4), judge)
-    assert [row.decode for row in found] == speeds
+    found = choice.timed(rows, open_row, 257, Config(rounds=4, seconds=0), judge)
+    assert [row.decode for row in found] == pytest.approx(speeds)
     assert [opened.count(at) for at in range(6)] == [4, 4, 1, 2, 2, 0]
     assert [row.slow for row in found] == [False, False, True, False, True, False]
     assert [row.folder for row in judged] == ["bad", "x", "x"], "from the fastest down, and not the slow ones"
@@ -105,8 +107,8 @@ def test_judging_only_the_fast_ones_chooses_as_judging_all_would(candidates, rou
     judge = lambda row: dataclasses.replace(row, loss=0.0 if candidates[int(row.folder)][1] else 0.5)  # noqa: E731
     open_row = lambda at: Steady(candidates[at][0], [])  # noqa: E731
     most = max(speed for speed, _ in candidates)
-    fine = [speed for speed, good in candidates if good and speed >= 0.25 * most]
-    found = choice.timed(rows, open_row, 257, Config(rounds=rounds), judge)
+    fine = [speed for speed, good in candidates if good and speed >= 0.4 * most]
+    found = choice.timed(rows, open_row, 257, Config(rounds=rounds, seconds=0), judge)
     assert not any(one.slow and choice.passes(one, Config()) for one in found)
     if fine:
         assert found[choice.weighed(found, Config())[0]].decode >= 0.98 * max(fine)
@@ -133,7 +135,7 @@ def test_a_candidate_that_fails_while_it_is_timed_is_left_out():
             raise UserError("engine", "x", "no", "none")
         return Steady(5.0, [])
 
-    found = choice.timed([row, row], open_row, 257, Config(rounds=2))
+    found = choice.timed([row, row], open_row, 257, Config(rounds=2, seconds=0))
     assert [bool(one.fault) for one in found] == [False, True]
     assert choice.weighed(found, Config())[0] == 0
 
@@ -144,7 +146,7 @@ def test_int4_for_openvino_is_timed_beside_the_best_of_the_others(tmp_path, monk
     kinds = {("gguf", "Q8_0"): 100.0, ("openvino", "int8-weights"): eight, choice.LATER: 120.0}
     rounds = []
 
-    def all_made(artifact, runs, config, wanted):
+    def all_made(artifact, runs, config, wanted, useless):
         for format, stored in kinds:
             if wanted(format, stored):
                 yield Row(format=format, stored=stored, computed=None, threads=1, folder=f"{format}-{stored}")
@@ -160,6 +162,63 @@ def test_int4_for_openvino_is_timed_beside_the_best_of_the_others(tmp_path, monk
     assert rounds == [first, ["gguf-Q8_0", "openvino-int4-weights"]] if made else [first]
     assert sorted(row.folder for row in rows) == sorted([*first, *(["openvino-int4-weights"] if made else [])])
     assert rows[choice.weighed(rows, Config())[0]].four_bits == made
+
+
+def test_whole_weights_that_memory_cannot_bring_often_enough_are_not_measured(tmp_path, monkeypatch):
+    artifact = language_artifact(tmp_path / "a", dataclasses.replace(LLAMA, vocabulary=257))
+    megabytes = choice.deployed(artifact) / 1e6
+    monkeypatch.setattr(choice.detect, "largest_cache", lambda: 1)
+    rate = exact("bandwidth", 1e6 * megabytes)
+    monkeypatch.setattr(choice.probe, "cached", lambda: [rate])
+    reason = choice._too_large(artifact, 100.0)
+    assert "read 1 times a second" in reason("", "fp32")
+    assert reason("int8-weights", "int8") == "", "of these it is not known"
+    assert choice._too_large(artifact, 1.0)("", "fp32") == "", "a tenth more than was measured may be"
+    assert choice._too_large(artifact, 1.2)("", "fp32")
+    assert not choice._too_large(artifact, 1.2)("", "bf16"), "half the bytes"
+    assert not choice._too_large(artifact, 0.0)("", "fp32"), "nothing passed before"
+    monkeypatch.setattr(choice.detect, "largest_cache", lambda: 2**40)
+    assert not reason("", "fp32"), "all of it fits into the cache"
+
+
+def test_what_cannot_win_is_not_made(tmp_path, monkeypatch):
+    artifact = language_artifact(tmp_path / "a", dataclasses.replace(LLAMA, vocabulary=257))
+    monkeypatch.setattr(choice, "_written", lambda *_: pytest.fail("made"))
+    config = Config(formats=("torch", "openvino"), threads=(1,))
+    rows = list(choice._made(artifact, tmp_path, config, lambda _, stored: not stored, lambda *_: "too slow"))
+    assert {row.fault for row in rows} == {"too slow"}
+    assert {row.format for row in rows} == {"torch", "openvino"}
+
+
+@pytest.mark.parametrize(("seconds", "replies"), [(0, 2), (0.1, 5)])
+def test_replies_are_repeated_until_they_can_be_timed(seconds, replies):
+    prompts = []
+    generator = np.random.default_rng(0)
+    decode, *_ = choice._speed(Steady(100.0, prompts), generator, 257, Config(seconds=seconds))
+    assert decode == pytest.approx(100)
+    assert len(prompts) == len(set(prompts)) == replies, "the first one warms up"
+
+
+def test_a_turn_counts_and_not_decoding_alone():
+    config = Config(prompt=128, answer=256)
+    decodes = Row(format="gguf", stored="Q8_0", computed=None, threads=2, folder="x", decode=57.0, prefill=153.0)
+    reads = dataclasses.replace(decodes, format="openvino", decode=54.0, prefill=1631.0)
+    assert choice.weighed([decodes, reads], config)[0] == 1
+    assert choice.weighed([decodes, reads], dataclasses.replace(config, prompt=1))[0] == 0
+    assert choice.pace(50.0, 100.0, config) == pytest.approx(256 / (128 / 100 + 256 / 50))
+    assert choice.pace(0.0, 100.0, config) == 0
+
+
+def test_those_that_fall_behind_leave_before_the_last_rounds():
+    speeds, opened = [100.0, 95.0, 85.0, 75.0], []
+    row = Row(format="torch", stored="", computed=None, threads=1, folder="x")
+
+    def open_row(at):
+        opened.append(at)
+        return Steady(speeds[at], [])
+
+    choice.timed([row] * 4, open_row, 257, Config(rounds=7, seconds=0))
+    assert [opened.count(at) for at in range(4)] == [7, 7, 5, 3]
 
 
 @pytest.mark.parametrize(("most", "counts"), [(1, (1,)), (2, (1, 2)), (6, (1, 2, 4, 6)), (8, (1, 2, 4, 8))])

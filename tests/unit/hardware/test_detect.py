@@ -132,3 +132,16 @@ def test_the_fingerprint_follows_the_machine(fake):
     assert detect.fingerprint() == detect.fingerprint(here)
     assert len(detect.fingerprint()) == 8
     assert detect.fingerprint(detect.detect(fake(proc__cpuinfo=XEON))) != detect.fingerprint(here)
+
+
+def test_the_largest_cache_is_read_where_the_system_tells(tmp_path):
+    assert detect.largest_cache(tmp_path) == 0
+    for at, size in enumerate(["48K\n", "2048K\n", "105M\n", "much\n"]):
+        folder = tmp_path / f"sys/devices/system/cpu/cpu0/cache/index{at}"
+        folder.mkdir(parents=True)
+        (folder / "size").write_text(size)
+    assert detect.largest_cache(tmp_path) == 105 * 2**20
+
+
+def test_the_instructions_of_this_machine_are_those_of_its_own_cpuinfo():
+    assert detect.isa() == detect.detect().isa

@@ -26,8 +26,10 @@ from netwright.core.table import extra
 from netwright.export import openvino as plain
 from netwright.export.decoding import Decoder, room
 from netwright.export.decoding.devices import named
+from netwright.export.decoding.joined import join
 from netwright.export.decoding.rows import RowsRunner
 from netwright.export.executed import most, refused
+from netwright.hardware import detect
 
 if TYPE_CHECKING:
     from netwright.export.decoding.network import Shape
@@ -165,26 +167,42 @@ def runner(artifact: Artifact, threads: int, precision: str | None) -> RowsRunne
 
 
 def opened(artifact: Artifact) -> Any:
-    """The stateful Model of an artifact. Raises UserError for a file of another kind."""
+    """The stateful Model of an artifact, products put together. Raises UserError for a file of another kind."""
     model, path = plain.load(artifact), artifact.path(plain.FILE)
     found = {port.any_name: str(port.element_type.to_dtype()) for port in model.inputs}
     if found != PORTS or not model.get_sinks():
         raise UserError("file", str(path), f"takes {found}: no language model with a cache", "export it again")
+    join(model)
     return model
 
 
 def compile(model: Any, artifact: Artifact, threads: int, precision: str, device: str = "CPU") -> Any:
-    """A CompiledModel in one of `SETTINGS`. Raises UserError for another precision, an absent device, a bad file."""
+    """A CompiledModel in one of `SETTINGS`.
+
+    Raises UserError for another precision, an absent device, a bad file, and what would end the process.
+    """
     if precision not in SETTINGS:
         raise UserError("precision", precision, f"OpenVINO generates in {', '.join(SETTINGS)}", "precision=fp32")
     device = named(device)
     settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
     if device == "CPU":
+        if crashes(artifact.precision, precision, threads):
+            allowed = "2 threads or more, fp32, or INT8 weights: OpenVINO 2026.4 crashes with this on a CPU with AMX"
+            raise UserError("precision", f"{precision} on one thread", allowed, "precision=fp32")
         settings |= {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, **SETTINGS[precision]}
     try:
         return plain.core().compile_model(model, device, settings)
     except RuntimeError as fault:
         raise refused(artifact.path(plain.FILE), "OpenVINO", fault) from None
+
+
+def crashes(stored: str, computed: str, threads: int) -> bool:
+    """Whether OpenVINO would divide by zero and end the process: its issue 33300, open in 2026.
+
+    Whole weights, bf16 in the tiles of AMX and one thread, which it cannot share between two halves of an MLP.
+    """
+    amx = "amx_bf16" in detect.isa()
+    return amx and "bf16" in computed and not stored.startswith("int") and min(threads, detect.usable_threads()) < 2
 
 
 class Session:

@@ -108,3 +108,25 @@ def test_a_precision_that_is_none_is_refused(written):
     for name in FORMATS:
         with pytest.raises(UserError, match="precision"):
             decoding.open(written[1][name], precision="fp8")
+
+
+@pytest.mark.parametrize(
+    ("isa", "stored", "computed", "threads", "usable", "ends"),
+    [
+        (("amx_bf16",), "fp32", "bf16", 1, 2, True),
+        (("amx_bf16",), "fp32", "bf16", 2, 1, True),
+        (("amx_bf16",), "fp32", "bf16", 2, 2, False),
+        (("amx_bf16",), "fp32", "fp32", 1, 2, False),
+        (("amx_bf16",), "int8-weights", "bf16", 1, 2, False),
+        (("avx512_bf16",), "fp32", "bf16", 1, 2, False),
+    ],
+)
+def test_what_would_end_the_process_is_refused(monkeypatch, written, isa, stored, computed, threads, usable, ends):
+    from netwright.export.decoding import openvino
+
+    monkeypatch.setattr(openvino.detect, "isa", lambda: isa)
+    monkeypatch.setattr(openvino.detect, "usable_threads", lambda: usable)
+    assert openvino.crashes(stored, computed, threads) == ends
+    if ends:
+        with pytest.raises(UserError, match="on one thread.*2 threads or more"):
+            decoding.open(written[1]["openvino"], threads, computed)
