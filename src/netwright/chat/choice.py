@@ -482,7 +482,7 @@ def _written(artifact: Artifact, runs: Path, format: str, stored: str) -> Artifa
     if not stored:
         return stages.exported(runs, artifact, format, few)
     step = recipe.build(quantize.Config, {"to": stored, "format": format, "examples": FEW}, "quantize")
-    made = stages.carried_out(runs, artifact, [step], compare=False)  # its perplexity is judged here
+    made = stages.carried_out(runs, artifact, [step], compare=False, file=few)  # its perplexity is judged here
     return stages.exported(runs, made, format, few) if made.format == "torch" else made
 
 

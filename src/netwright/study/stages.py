@@ -79,15 +79,19 @@ def made(job: Job) -> str:
 
 
 def carried_out(
-    runs: Path, source: Artifact, steps: Sequence[Any], fresh: bool = False, compare: bool = True
+    runs: Path,
+    source: Artifact,
+    steps: Sequence[Any],
+    fresh: bool = False,
+    compare: bool = True,
+    file: export.Config = DEFAULT_EXPORT,
 ) -> Artifact:
-    """An artifact made by methods in sequence; before one that works on a file, the network is exported."""
+    """An artifact made by methods in sequence; before one that works on a file, the network is exported as `file`."""
     at = source
     for step in steps:
         if not chain.makes_torch(step) and at.format == "torch":
             step = quantize.resolved(at, open_task(at), step)  # noqa: PLW2901 - what is sensitive is asked of the network
-            few = export.Config(examples=step.examples)
-            at = at if quantize.of_network(step) else exported(runs, at, step.format, few)
+            at = at if quantize.of_network(step) else exported(runs, at, step.format, file)
         at = compressed(runs, at, step, fresh, compare)
     return at
 
