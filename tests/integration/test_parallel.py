@@ -158,7 +158,7 @@ def test_what_was_trained_in_parts_is_exported_and_predicted_as_any_other(tmp_pa
     assert "messages take" in planned["training_step"]["conditions"]["basis"]
 
 
-@pytest.mark.parametrize("schedule", LEVELS)
+@pytest.mark.parametrize("schedule", [pytest.param("cascade", marks=pytest.mark.slow), "v"])
 def test_two_processes_give_the_curve_of_one_through_levels(tmp_path, netwright, schedule):
     text = f"{TEXTS}[train.multilevel]\n{LEVELS[schedule]}"
     one, two = (curve(run(tmp_path, kind, text=text, netwright=netwright)) for kind in ("none", "ddp"))
@@ -235,7 +235,10 @@ with join(config, cpu) as team:
 """
 
 
-@pytest.mark.parametrize("kind", ["fsdp2", "tensor", "pipeline"])
+SLOW_KINDS = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("tensor", "pipeline")]
+
+
+@pytest.mark.parametrize("kind", ["fsdp2", *SLOW_KINDS])
 def test_what_was_stopped_goes_on_to_the_same_bits_and_each_holds_its_part(tmp_path, kind):
     script = tmp_path / "pieces.py"
     script.write_text(PIECES)

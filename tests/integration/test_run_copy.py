@@ -37,7 +37,7 @@ def weights(runs: Path) -> bytes:
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("scheme", ["", "file://"])
+@pytest.mark.parametrize("scheme", ["", pytest.param("file://", marks=pytest.mark.slow)])
 def test_a_fresh_machine_goes_on_from_the_copy(scheme, tmp_path):
     away, recipe = tmp_path / "away", tmp_path / "recipe.toml"
     recipe.write_text(RECIPE.format(away=f"{scheme}{away}"))

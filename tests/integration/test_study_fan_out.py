@@ -39,7 +39,7 @@ def here(tiny, tmp_path_factory):
     return made(tmp_path_factory.mktemp("here"), tiny["image"].artifact.folder, "here")
 
 
-@pytest.mark.parametrize("where", ["processes", "ray"])
+@pytest.mark.parametrize("where", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
 def test_the_same_artifacts_come_from_elsewhere(tiny, tmp_path, here, where):
     found = made(tmp_path, tiny["image"].artifact.folder, where)
     assert len(found[1]) == 4
