@@ -31,8 +31,8 @@ test: .venv/.dev ## install all extras, then the test suite
 coverage: .venv/.dev ## the test suite again, with coverage, which takes half as long again; fails below 85 %
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTED) --cov --cov-report=term
 
-slow: .venv/.dev ## the tests that take minutes
-	$(BIN)/python -m pytest -m slow
+slow: .venv/.dev ## the tests that take minutes, and the property tests with many more examples
+	$(BIN)/python -m pytest -m "slow or hypothesis" --hypothesis-profile=thorough
 
 check: .venv/.dev ## format, lint, types, floors
 	$(BIN)/ruff format --check .

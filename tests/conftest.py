@@ -1,5 +1,6 @@
 """What many tests share: a PostgreSQL schema of one's own, a browser. With CI=true their absence fails."""
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -10,10 +11,16 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from warm import Warm
 
 POSTGRES = os.environ.get("NETWRIGHT_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
+
+
+settings.register_profile("gate", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("gate"), max_examples=1000)
+settings.load_profile("gate")
 
 
 class Tiny(NamedTuple):
@@ -28,6 +35,13 @@ def absent(what: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(f"CI=true, and {what}")
     pytest.skip(what)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def known_objects() -> None:
+    """What is there when a file begins is garbage or stays: no later collection looks at a million objects again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ is forgotten at the end.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from typing import Any
@@ -222,15 +223,10 @@ def shown(console: Console) -> Iterator[Callable[[str], None]]:
 
 
 def _blocks(text: str) -> int:
-    """Where the last whole block of Markdown ends: at an empty line outside of fenced code."""
-    at, ended, fenced = 0, 0, False
-    for line in text.splitlines(keepends=True):
-        if line.lstrip().startswith(("```", "~~~")):
-            fenced = not fenced
-        at += len(line)
-        if not fenced and not line.strip() and line.endswith("\n"):
-            ended = at
-    return ended
+    """Where the last block of Markdown begins; all before it is whole."""
+    begins = [token.map[0] for token in Markdown(text).parsed if token.level == 0 and token.map]
+    lines = [0, *(line.end() for line in re.finditer(r"\r\n?|\n", text))]
+    return lines[begins[-1]] if len(begins) > 1 else 0
 
 
 def _cut(text: str, lines: int) -> Any:

@@ -103,7 +103,7 @@ def _sensitivity(source: Any, step: Any) -> Answer:
 
 
 def _retrained(source: Any, made: Any, runs: Path) -> Answer:
-    """Of a network that was trained on: what it costs, and how well it and its source answer on the test split."""
+    """Of a network that was trained on: what it costs, how well and how soon it and its source answer."""
     from rich import box
     from rich.console import Group
     from rich.table import Table
@@ -111,8 +111,8 @@ def _retrained(source: Any, made: Any, runs: Path) -> Answer:
     from netwright.core import workload
     from netwright.core.measurement import readable
     from netwright.hardware.detect import usable_threads
-    from netwright.measure import quality
-    from netwright.measure.bench import deployed
+    from netwright.measure import bench, quality
+    from netwright.models import quantized
     from netwright.models.load import open_task
     from netwright.study import stages
 
@@ -121,14 +121,25 @@ def _retrained(source: Any, made: Any, runs: Path) -> Answer:
     works = [workload.read(one.folder) for one in both]
     change = quality.change(answers[1][0], answers[0][0], artifact=made.digest)
     judged = answers[0][1].quantity
-    table = Table("", "FLOPs", "parameters", "size", f"test {judged}", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, one, work, (_, accuracy) in zip(("before", "after"), both, works, answers, strict=True):
+    latencies: list[Any] = []
+    if not any("positions" in one.inputs or quantized.KEY in one.model for one in both):  # torch would not run these so
+        config = bench.Config(batch=(1,), threads=1, seconds=1.0, memory=False)
+        latencies = [one for one in stages.benched(runs, both, config)[1] if one.quantity == "latency"]
+    heads = ["", "FLOPs", "parameters", "size", f"test {judged}", *["latency" for _ in latencies[:1]]]
+    table = Table(*heads, box=box.SIMPLE_HEAD, pad_edge=False)
+    for at, (name, one, work) in enumerate(zip(("before", "after"), both, works, strict=True)):
         table.add_row(
-            name, readable(work.flops, "FLOP"), f"{work.parameters:,}", readable(deployed(one), "B"), str(accuracy)
-        )
+            name, readable(work.flops, "FLOP"), f"{work.parameters:,}", readable(bench.deployed(one), "B"),
+            str(answers[at][1]), *(str(latency) for latency in latencies[at : at + 1]),
+        )  # fmt: skip
     data = {
         "artifact": str(made.folder), "digest": made.digest, "flops": works[1].flops / works[0].flops,
         "parameters": works[1].parameters / works[0].parameters, judged: answers[1][1], f"{judged}_change": change,
     }  # fmt: skip
-    last = f"Change of {judged}: {change}\nNext: netwright export {made.folder} --format openvino"
-    return Answer(data, Group(table, last))
+    last = f"Change of {judged}: {change}\n"
+    if latencies:
+        ratio = bench.compare(latencies[1], latencies[0])
+        data["latency"] = ratio
+        told = f"{ratio.value:.3g} [{ratio.low:.3g}, {ratio.high:.3g}]"
+        last += f"Latency: {told} of before, one example, one thread, torch\n"
+    return Answer(data, Group(table, f"{last}Next: netwright export {made.folder} --format openvino"))

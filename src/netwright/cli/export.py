@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> Answer:
             return (
                 Answer({"packages": []}, f"would pack {source.name}") if args.dry_run else _package_alone(source, args)
             )
-        export.check_source(source, name, config.precision)
+        export.check_source(source, name, config.precision, config.opset)
         if args.folder is not None:
             _check_free(args.folder / name)
     if args.dry_run:

@@ -33,7 +33,7 @@ SMALL = 32
 
 
 class Sparse(nn.Module):
-    """What a sparse layer has beside its own: `kept`, of its weight's shape."""
+    """A layer with `kept` beside its own: of its weight's shape, and bool, so that no running average blurs it."""
 
     weight: nn.Parameter
     kept: Tensor
@@ -62,7 +62,7 @@ _DENSE = {sparse: kind for kind, sparse in _CLASSES.items()}
 def sparsify(model: nn.Module, pattern: Pattern, target: float, forwards: int) -> None:
     """Mask the network's matrix layers, in place; masks follow the weights during `forwards` training passes."""
     for layer in [m for m in model.modules() if type(m) in _CLASSES and fits(m, pattern)]:
-        layer.register_buffer("kept", torch.ones_like(layer.weight))  # type: ignore[arg-type]
+        layer.register_buffer("kept", torch.ones_like(layer.weight, dtype=torch.bool))  # type: ignore[arg-type]
         layer.__class__ = _CLASSES[type(layer)]
     model.register_buffer("passes", torch.zeros((), dtype=torch.int64))
     looks = max(1, round(RISING * forwards / LOOKS))
@@ -104,16 +104,16 @@ def draw(model: nn.Module, pattern: Pattern, share: float) -> None:
 def _largest(size: Tensor, share: float) -> Tensor:
     count = round(share * size.numel())
     if count == 0:
-        return torch.ones_like(size)
-    kept = torch.ones(size.numel(), dtype=size.dtype, device=size.device)
-    kept[size.flatten().argsort(stable=True)[:count]] = 0
+        return torch.ones_like(size, dtype=torch.bool)
+    kept = torch.ones(size.numel(), dtype=torch.bool, device=size.device)
+    kept[size.flatten().argsort(stable=True)[:count]] = False
     return kept.view(size.shape)
 
 
 def _largest_two(size: Tensor) -> Tensor:
     moved = size.movedim(1, -1)
     fours_G4 = moved.reshape(-1, 4)
-    kept_G4 = torch.zeros_like(fours_G4).scatter(1, fours_G4.topk(2, dim=1).indices, 1.0)
+    kept_G4 = torch.zeros_like(fours_G4, dtype=torch.bool).scatter(1, fours_G4.topk(2, dim=1).indices, True)
     return kept_G4.view(moved.shape).movedim(-1, 1)
 
 

@@ -64,6 +64,9 @@ class Config:
     """Validation examples of the certificate."""
     precision: Literal["", "F32", "F16", "Q8_0", "Q4_0", "Q4_1"] = ""
     """What a GGUF stores matrices in; empty: F32. Other formats are made smaller by `netwright compress`."""
+    opset: Annotated[int, Range(18, 22)] | None = None
+    """The version of ONNX's operators in a file of ONNX; none: 20, or 21 where weights have 4 bits. From 23 on ONNX
+    Runtime 1.31 fails at attention."""
 
 
 class Runner(Protocol):
@@ -88,7 +91,7 @@ def open(artifact: Artifact, threads: int = 1, precision: str | None = None) -> 
     return runner
 
 
-def check_source(artifact: Artifact, format: str, precision: str = "") -> None:
+def check_source(artifact: Artifact, format: str, precision: str = "", opset: int | None = None) -> None:
     """Raises UserError for an unknown format, a missing extra, or an artifact that is no source of one."""
     if format not in table.names(FORMATS, "netwright.formats"):
         table.resolve(FORMATS, format, "export.format", "netwright.formats")
@@ -108,23 +111,28 @@ def check_source(artifact: Artifact, format: str, precision: str = "") -> None:
             "export.precision", precision, f"{format} is written in what the artifact has; gguf can be told",
             f"netwright compress {artifact.folder} --method int8",
         )  # fmt: skip
+    if opset is not None and format != "onnx":
+        raise UserError("export.opset", opset, f"{format} has no opset; onnx has", "--format onnx")
+    if opset is not None and opset < 21 and stored(artifact).startswith("int4"):
+        raise UserError("export.opset", opset, "weights of 4 bits need 21 or more", "export.opset=21")
     if format in OF_LANGUAGE:
         table.resolve(FORMATS, format, "export.format", "netwright.formats").check_source(artifact)
 
 
 def write(
-    artifact: Artifact, format: str, task: Task, folder: Path, *, n: int = 1000, threads: int = 1, precision: str = ""
-) -> Artifact:
-    """Export a torch artifact to a format, at `folder`, certified on `n` validation examples; `precision` as in Config.
+    artifact: Artifact, format: str, task: Task, folder: Path, *, n: int = 1000, threads: int = 1, precision: str = "",
+    opset: int | None = None,
+) -> Artifact:  # fmt: skip
+    """Export a torch artifact to a format, at `folder`, certified on `n` validation examples; the rest as in Config.
 
     Raises UserError, and leaves nothing behind, when the result is not equal to its source.
     """
     from netwright.export.verify import certified
 
-    check_source(artifact, format, precision)
+    check_source(artifact, format, precision, opset)
     module = table.resolve(FORMATS, format, "export.format", "netwright.formats")
     kept = artifact.precision if format in IN_TORCH else stored(artifact)
-    told: dict[str, Any] = {}
+    told: dict[str, Any] = {} if opset is None else {"opset": opset}
     if format in OF_LANGUAGE:
         told = {"stored": precision or next(iter(module.PRECISIONS))}
         kept = module.PRECISIONS[told["stored"]]

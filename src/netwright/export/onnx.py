@@ -41,24 +41,24 @@ _INT8 = {"QLinearConv", "ConvInteger", "QLinearMatMul", "MatMulInteger", "MatMul
 _INT8 |= {"DynamicQuantizeMatMul"}
 
 
-def write(artifact: Artifact, task: Task, draft: Path) -> None:
-    """Trace a torch artifact and write it as ONNX, batch and open dimensions by name."""
+def write(artifact: Artifact, task: Task, draft: Path, opset: int | None = None) -> None:
+    """Trace a torch artifact and write it as ONNX, batch and open dimensions by name; `opset` as in export.Config."""
     extra("onnx", "the format onnx")
     if decoding.generates(artifact):
         from netwright.export.decoding import onnx as cached
 
-        cached.write(artifact, draft)
+        cached.write(artifact, draft, opset)
         return
     from netwright.export.trace import trace
 
-    save(converted(trace(artifact), artifact), artifact, draft)
+    save(converted(trace(artifact), artifact, opset), artifact, draft)
 
 
-def converted(program: torch.export.ExportedProgram, artifact: Artifact) -> Any:
+def converted(program: torch.export.ExportedProgram, artifact: Artifact, opset: int | None = None) -> Any:
     """The ModelProto of a traced network; weights that it rounds to a grid are stored as integers."""
     from netwright.export.trace import layers
 
-    model = _translated(program, artifact)
+    model = _translated(program, artifact, opset)
     name_layers(model, [name for name, _ in layers(program)])
     return model
 
@@ -68,6 +68,7 @@ def exported(
     artifact: Artifact,
     example: Mapping[str, Any],
     open_dimensions: Any,
+    opset: int | None = None,
     **names: Any,
 ) -> Any:
     """The ModelProto of a module with inputs of its own; `names` are those of its inputs and outputs."""
@@ -77,19 +78,22 @@ def exported(
 
     with quiet(), torch.no_grad():
         program = torch.export.export(module, (), dict(example), dynamic_shapes=open_dimensions)
-    model = _translated(program, artifact, **names)
+    model = _translated(program, artifact, opset, **names)
     name_layers(model, [name.removeprefix("network.") for name, _ in layers(program)])
     return model
 
 
-def _translated(program: torch.export.ExportedProgram, artifact: Artifact, **names: Any) -> Any:
+def _translated(
+    program: torch.export.ExportedProgram, artifact: Artifact, opset: int | None = None, **names: Any
+) -> Any:
     extra("onnxscript", "the format onnx")
     import torch
 
     from netwright.export.absorb import absorb
     from netwright.export.trace import quiet
 
-    opset = OPSET_4 if export.stored(artifact).startswith("int4") else OPSET
+    if opset is None:
+        opset = OPSET_4 if export.stored(artifact).startswith("int4") else OPSET
     with quiet():
         found = torch.onnx.export(
             program, (), dynamo=True, opset_version=opset, external_data=False, verbose=False, **names

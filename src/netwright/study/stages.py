@@ -102,14 +102,9 @@ def exported(
     """A torch artifact in another format, with its certificate."""
     with Run.start(runs, "export", {"artifact": source.digest, "format": format, "export": config}, fresh) as run:
         if not training.kept(run):
-            task = open_task(source)
-            run.finish(
-                {
-                    "artifact": export.write(
-                        source, format, task, run.folder / "artifact", n=config.examples, precision=config.precision
-                    ).digest
-                }
-            )
+            told = {"n": config.examples, "precision": config.precision, "opset": config.opset}
+            made = export.write(source, format, open_task(source), run.folder / "artifact", **told)
+            run.finish({"artifact": made.digest})
         return training.opened(run)
 
 

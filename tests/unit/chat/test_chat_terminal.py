@@ -7,6 +7,7 @@ import signal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from rich.console import Console
 
 from netwright.chat import terminal
@@ -129,8 +130,16 @@ def test_any_text_is_shown_whole_however_it_is_cut(parts):
             show(part)
 
 
-@given(st.text(alphabet="a`\n ", max_size=40))
-def test_blocks_end_at_empty_lines_outside_of_code(text):
+@given(st.text(alphabet="a`~\n\r -#1.|", max_size=40))
+def test_what_is_printed_for_good_means_the_same_as_in_the_whole(text):
     at = terminal._blocks(text)
-    assert text[:at] == "" or text[:at].endswith("\n")
-    assert text[:at].count("```") % 2 == 0 or "````" in text
+    rendered = MarkdownIt().enable("table").render
+    assert text[:at] == "" or text[:at].endswith(("\n", "\r"))
+    assert rendered(text[:at]) + rendered(text[at:]) == rendered(text)
+
+
+def test_a_block_is_printed_for_good_when_the_next_one_begins():
+    assert terminal._blocks("one\n\ntwo") == 5
+    assert terminal._blocks("````\n```\n\na\n```\n\nb\n") == 0, "a fence ends at one of its own length"
+    assert terminal._blocks("1. a\n\n2. b\n\n3. c") == 0, "a list is numbered as a whole"
+    assert terminal._blocks("a```\n\nb") == 6

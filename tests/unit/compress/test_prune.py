@@ -1,6 +1,7 @@
 """Structured pruning: units that do nothing may go, and what is left is a network like any other."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -153,6 +154,8 @@ def test_the_verb_tells_what_it_cost_and_finds_it_again(tmp_path, capsys, monkey
     assert cli.main(words) == 0
     out = capsys.readouterr().out
     assert "Change of accuracy" in out
+    assert re.search(r"Latency: [\d.]+ \[[\d.]+, [\d.]+\] of before", out)
+    assert len(list((tmp_path / "runs").glob("*bench*"))) == 1
     made = next((tmp_path / "runs").glob("*compress*"))
     weights = (made / "artifact" / "weights.safetensors").stat().st_mtime_ns
     assert cli.main(words) == 0

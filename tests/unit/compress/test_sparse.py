@@ -1,5 +1,7 @@
 """Zeros among weights: as many as asked, where asked, there to stay, and the same after a kill."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -70,6 +72,11 @@ def test_it_is_a_pattern_of_pruning_and_goes_on_after_a_kill(pattern, tiny, tmp_
     assert whole.made_by["zeros"] == pytest.approx(share, abs=0.01)
     assert sparse.packed(whole.path(WEIGHTS)) < 0.8 * sparse.packed(source.path(WEIGHTS))
     assert artifacts.open(whole.folder).model == source.model
+
+    averaging = replace(source, made_by={**source.made_by, "train": {"average": 0.99, "epochs": 2, "batch": 50}})
+    averaged = prune.apply(averaging, task, config, tmp_path / "averaged")
+    assert averaged.made_by["train"]["average"] == 0.99
+    assert averaged.made_by["zeros"] == pytest.approx(share, abs=0.01), "a running average leaves zeros alone"
 
     real = loop.fit
     monkeypatch.setattr(

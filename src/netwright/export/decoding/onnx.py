@@ -30,12 +30,12 @@ IDS, MASK, POSITIONS, WANTED = "input_ids", "attention_mask", "position_ids", "w
 PAST, PRESENT = "past_key_values", "present"
 
 
-def write(artifact: Artifact, draft: Path) -> None:
+def write(artifact: Artifact, draft: Path, opset: int | None = None) -> None:
     """Trace a torch artifact and write it as ONNX with a cache; the embedding and a tied head are one constant."""
-    plain.save(converted(artifact), artifact, draft)
+    plain.save(converted(artifact, opset), artifact, draft)
 
 
-def converted(artifact: Artifact) -> Any:
+def converted(artifact: Artifact, opset: int | None = None) -> Any:
     """The ModelProto of a torch artifact, its batch, length and past dynamic."""
     import torch
 
@@ -51,6 +51,7 @@ def converted(artifact: Artifact) -> Any:
         artifact,
         network.example(shape),
         {**dynamic, "past": [(cache, cache)] * shape.depth},
+        opset,
         input_names=[IDS, MASK, POSITIONS, *shape.names(PAST)],
         output_names=["logits", *shape.names(PRESENT)],
     )

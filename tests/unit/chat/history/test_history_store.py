@@ -473,7 +473,7 @@ def test_a_newer_database_is_refused_and_an_older_is_migrated(history, again, mo
 @given(st.data())
 @settings(max_examples=40, deadline=None)
 def test_whatever_is_done_the_tree_holds(data):
-    """Random acts against a model: a set of paths per conversation."""
+    """Random acts against a model: of each conversation a set of paths, of roles and texts."""
     with History.open(None) as history:
         chats: dict[str, set[tuple[str, ...]]] = {}
 
@@ -481,7 +481,7 @@ def test_whatever_is_done_the_tree_holds(data):
             known = {one.id: one for one in history.nodes(chat)}
 
             def path(one):
-                return (*(path(known[one.parent]) if one.parent else ()), one.content)
+                return (*(path(known[one.parent]) if one.parent else ()), (one.role, one.content))
 
             return {path(one): one.id for one in known.values()}
 
@@ -496,19 +496,19 @@ def test_whatever_is_done_the_tree_holds(data):
             word = data.draw(st.sampled_from("abc"))
             if act == "add":
                 history.add(chat, "user", word, at.get(place))
-                chats[chat].add((*place, word))
+                chats[chat].add((*place, ("user", word)))
             elif act == "reply" and at:
                 answered(history, chat, word, at[place])
-                chats[chat].add((*place, word))
+                chats[chat].add((*place, ("assistant", word)))
             elif act == "fork" and at:
                 fork = history.fork(chat, at[place])
                 chats[fork] = {place[:n] for n in range(1, len(place) + 1)}
             elif act == "edit" and at:
                 history.edit(chat, at[place], word)
-                chats[chat].add((*place[:-1], word))
+                chats[chat].add((*place[:-1], (place[-1][0], word)))
             elif act == "switch" and at:
                 history.switch(chat, at[place])
-                assert said(history, chat)[: len(place)] == list(place)
+                assert said(history, chat)[: len(place)] == [content for _, content in place]
             elif act == "branch" and at:
                 history.delete_branch(chat, at[place])
                 chats[chat] = {one for one in chats[chat] if one[: len(place)] != place}
