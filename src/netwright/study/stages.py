@@ -102,8 +102,10 @@ def exported(
     """A torch artifact in another format, with its certificate."""
     with Run.start(runs, "export", {"artifact": source.digest, "format": format, "export": config}, fresh) as run:
         if not training.kept(run):
-            told = {"n": config.examples, "precision": config.precision, "opset": config.opset}
-            made = export.write(source, format, open_task(source), run.folder / "artifact", **told)
+            made = export.write(
+                source, format, open_task(source), run.folder / "artifact",
+                n=config.examples, precision=config.precision, opset=config.opset,
+            )  # fmt: skip
             run.finish({"artifact": made.digest})
         return training.opened(run)
 
