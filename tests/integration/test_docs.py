@@ -36,6 +36,8 @@ TINY_STUDY = """
 [bench]
 batch = [1]
 seconds = 0.02
+rounds = 6
+memory = false
 [study]
 chains = ["int8"]
 formats = ["onnx"]

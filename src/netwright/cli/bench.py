@@ -64,7 +64,7 @@ def _view(measured: list[Any], folder: Path) -> Any:
     tables: list[Any] = []
     for batch, places in sorted(rows.items()):
         names = {"latency": "latency", "latency_p99": "p99", "throughput": "items/s", "peak_memory": "memory"}
-        names |= {"energy": "energy"} if "energy" in places[0] else {}
+        names = {name: title for name, title in {**names, "energy": "energy"}.items() if name in places[0]}
         table = Table(box=None, title=f"Batch {batch}", title_justify="left")
         for title in ("artifact", *names.values(), "size", "time over first"):
             table.add_column(title, overflow="fold")

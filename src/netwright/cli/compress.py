@@ -123,7 +123,7 @@ def _retrained(source: Any, made: Any, runs: Path) -> Answer:
     judged = answers[0][1].quantity
     latencies: list[Any] = []
     if not any("positions" in one.inputs or quantized.KEY in one.model for one in both):  # torch would not run these so
-        config = bench.Config(batch=(1,), threads=1, seconds=1.0, memory=False)
+        config = bench.Config(batch=(1,), threads=1, seconds=0.5, rounds=10, memory=False)
         latencies = [one for one in stages.benched(runs, both, config)[1] if one.quantity == "latency"]
     heads = ["", "FLOPs", "parameters", "size", f"test {judged}", *["latency" for _ in latencies[:1]]]
     table = Table(*heads, box=box.SIMPLE_HEAD, pad_edge=False)

@@ -67,7 +67,8 @@ def _view(found: Any) -> Any:
         title=summary["title"] + (" (nothing has changed)" if found.reused else ""), title_justify="left", expand=True
     )
     table.add_column("candidate", min_width=12)
-    shown = ("accuracy", "latency", "peak_memory", "size")
+    measured = summary["candidates"][0]["figures"] if summary["candidates"] else {}
+    shown = [name for name in ("accuracy", "latency", "peak_memory", "size") if name in measured]
     for name in shown:
         table.add_column(report.title(name), justify="right", no_wrap=True)
     for row in summary["candidates"]:

@@ -79,6 +79,10 @@ def test_bench_measures_and_reuses(tiny, capsys, monkeypatch):
     assert "Batch 1" in shown
     assert "Batch 4" in shown
     assert "time over" in shown
+    assert "memory" in shown
+    words = ("bench", source, "--batch", "1", *settings[:4], "bench.memory=false")
+    assert cli.main([str(word) for word in words]) == 0
+    assert "memory" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
