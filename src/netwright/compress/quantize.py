@@ -287,13 +287,12 @@ def _on_grids(artifact: Artifact, task: Task, config: Config, folder: Path) -> A
 
 
 def grids(
-    model: Any, weights: int, inputs: int, group: int, keep: tuple[str, ...] = (), example: Mapping[str, Any] = {},
-    sums: bool = False,
-) -> dict[str, dict[str, int]]:  # fmt: skip
+    model: Any, weights: int, inputs: int, group: int, keep: tuple[str, ...] = (), example: Mapping[str, Any] = {}
+) -> dict[str, dict[str, int]]:
     """A grid for each layer of a network; layers to keep have none, or 8 bits where others have fewer.
 
     8 bits have embeddings and layers of few inputs, too. With an example, what several layers read, or a sum beside
-    one, is rounded once, where it is made: nothing is kept twice. With `sums` what is added to it is rounded as well.
+    one, is rounded once, where it is made: runtimes then add integers, and nothing is kept twice.
     """
     from torch import nn
 
@@ -311,10 +310,7 @@ def grids(
             "inputs": 0 if isinstance(layer, nn.Embedding) else inputs,
             "group": group if grouped else 0,
         }
-    if not inputs or not example:
-        return found
-    reading = quantized.reading(model, example)
-    for name, readers in reading.shared.items():
+    for name, readers in quantized.shared(model, example).items() if inputs and example else ():
         if all(layer in found for layer in readers):
             found |= {layer: {**found[layer], "inputs": 0} for layer in readers} | {name: {"outputs": inputs}}
-    return found | {name: {"outputs": inputs} for name in reading.beside if sums and name not in found}
+    return found

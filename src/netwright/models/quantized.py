@@ -6,7 +6,7 @@
 
 Weights lie on a symmetric grid with a step a channel, or a step for every `group` of inputs of it; inputs on an
 affine grid with one step a tensor. What a module answers can be rounded instead of what layers read: then everything
-reads integers, sums too (`reading` finds where). Training goes on through the rounding as if it were not there
+reads integers, sums too (`shared` finds where). Training goes on through the rounding as if it were not there
 (straight-through, Bengio et al. 2013, arXiv:1308.3432), and learns the steps (LSQ, Esser et al. 2020,
 arXiv:1902.08153). torch.export sees quantize and dequantize operators, of which runtimes make integer arithmetic.
 Master weights stay in fp32. Does not know why a layer is on a grid, or which should be.
@@ -244,27 +244,17 @@ def roundings(model: nn.Module) -> dict[str, Rounding]:
     return {name: module for name, module in model.named_modules() if isinstance(module, Rounding)}
 
 
-@dataclass(frozen=True)
-class Reading:
-    """Which modules' answers are better rounded once, where they are made, than by each who reads them."""
-
-    shared: Mapping[str, list[str]]
-    """Module -> the layers that read its answer: several, or one and a sum. Rounded for each alone, it would be kept in
-    floating point beside."""
-    beside: tuple[str, ...]
-    """Modules whose answer is added to one of these: rounded too, the sum reads integers alone."""
-
-
 @torch.no_grad()
-def reading(model: nn.Module, inputs: Mapping[str, Tensor]) -> Reading:
-    """Who reads what, seen in one call; of modules and layers that are called once."""
+def shared(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Modules whose answer several read, layers that can be on a grid, or one of these and a sum -> those layers.
+
+    Rounded for each layer alone, it would be kept in floating point beside, for a sum or for the others.
+    """
     made: dict[int, str] = {}
     """Of a tensor's id: the innermost module that answered it."""
     held: list[Tensor] = []
     """All that were seen, so that their ids stay their own."""
     reads: dict[int, list[str]] = {}
-    sums: list[tuple[str, str]] = []
-    """Of each sum of two answers the modules that made them."""
     added: set[int] = set()
     calls: Counter[str] = Counter()
 
@@ -294,8 +284,6 @@ def reading(model: nn.Module, inputs: Mapping[str, Tensor]) -> Reading:
                 operands = [x for x in args if isinstance(x, Tensor)]
                 held.extend(operands)
                 added.update(map(id, operands))
-                if len(operands) == 2 and all(id(x) in made for x in operands):
-                    sums.append((made[id(operands[0])], made[id(operands[1])]))
             if name in changing:
                 made.pop(id(args[0]), None)  # from now on it is another
             return func(*args, **(kwargs or {}))
@@ -309,7 +297,7 @@ def reading(model: nn.Module, inputs: Mapping[str, Tensor]) -> Reading:
     finally:
         for handle in handles:
             handle.remove()
-    shared = {
+    return {
         name: reads[at]
         for at, name in made.items()
         if at in reads
@@ -318,9 +306,6 @@ def reading(model: nn.Module, inputs: Mapping[str, Tensor]) -> Reading:
         and calls[name] == 1
         and all(calls[layer] == 1 for layer in reads[at])
     }
-    pairs = [pair for a, b in sums for pair in ((a, b), (b, a))]
-    beside = dict.fromkeys(a for a, b in pairs if b in shared and a not in shared and calls[a] == 1)
-    return Reading(shared, tuple(beside))
 
 
 def precision(section: Mapping[str, Any]) -> str:

@@ -201,24 +201,12 @@ class Residual(nn.Module):
 
 def test_what_a_sum_reads_beside_layers_is_found():
     for _ in range(20):  # whatever was in memory where
-        assert quantized.reading(Residual(), {"image": images()}).shared == {
+        assert quantized.shared(Residual(), {"image": images()}) == {
             "blocks.0": ["blocks.1.first"],
             "blocks.1": ["blocks.2.first"],
         }
-    assert quantized.reading(Residual(changes=True), {"image": images()}).shared == {"blocks.1": ["blocks.2.first"]}
-    assert quantized.reading(network(), {"input": images()}).shared == {}
-
-
-def test_what_is_added_to_a_rounded_answer_is_rounded_where_asked():
-    model, example = Residual(), {"image": images()}
-    assert quantized.reading(model, example).beside == ("blocks.1.last", "blocks.2.last")
-    alike = grids(model, 8, 8, 64, example=example)
-    assert grids(model, 8, 8, 64, example=example, sums=True) == alike, "layers have grids of their own"
-    for block in model.blocks:
-        block.last = nn.Sequential(block.last, nn.BatchNorm2d(8))
-    found = grids(model, 8, 8, 64, example=example, sums=True)
-    more = {name: grid for name, grid in found.items() if name not in grids(model, 8, 8, 64, example=example)}
-    assert more == {"blocks.1.last.1": {"outputs": 8}, "blocks.2.last.1": {"outputs": 8}}
+    assert quantized.shared(Residual(changes=True), {"image": images()}) == {"blocks.1": ["blocks.2.first"]}
+    assert quantized.shared(network(), {"input": images()}) == {}
 
 
 def test_what_several_layers_read_is_found():
@@ -231,16 +219,16 @@ def test_what_several_layers_read_is_found():
             x = self.norm(x)
             return self.query(x) * self.key(x)
 
-    assert quantized.reading(Attention(), {"x": torch.randn(2, 8)}).shared == {"norm": ["query", "key"]}
+    assert quantized.shared(Attention(), {"x": torch.randn(2, 8)}) == {"norm": ["query", "key"]}
     model = Attention()
     model.norm = nn.Linear(8, 8)  # a layer has a grid of its own
-    assert quantized.reading(model, {"x": torch.randn(2, 8)}).shared == {}
+    assert quantized.shared(model, {"x": torch.randn(2, 8)}) == {}
 
 
 def test_what_is_called_twice_is_not_rounded():
     model = Residual()
     model.blocks[1] = model.blocks[0]
-    assert quantized.reading(model, {"image": images()}).shared == {}
+    assert quantized.shared(model, {"image": images()}) == {}
 
 
 @torch.no_grad()
