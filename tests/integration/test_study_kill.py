@@ -29,7 +29,6 @@ batch = [1]
 threads = 1
 seconds = 1.0
 rounds = 20
-memory = false
 [study]
 formats = ["onnx"]
 devices = ["h100"]

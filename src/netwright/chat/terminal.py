@@ -210,7 +210,7 @@ def shown(console: Console) -> Iterator[Callable[[str], None]]:
         def add(text: str) -> None:
             nonlocal left
             left += text
-            at = _blocks(left)
+            at = _blocks(left) if "\n" in text else 0  # a block begins with a line, and a long list takes 10 ms to read
             if at:
                 live.console.print(Markdown(left[:at]))
                 left = left[at:]
