@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netwright import export
-from netwright.chat import choice
+from netwright.chat import choice, trial
 from netwright.chat.batch import Together
+from netwright.chat.candidate import Config
 from netwright.chat.engine import Engine, Generator
 from netwright.chat.opening import opened
 from netwright.chat.sampling import Sampling
@@ -84,7 +85,7 @@ def answering(engine: Generator) -> Run:
 
 def chosen(artifact: Artifact, threads: int, runs: Path) -> tuple[Run, int]:
     """What netwright picks where it may use so many threads, and no other number."""
-    only = choice.Config(threads=(threads,))  # beside more threads, so few may be too slow to be judged
+    only = Config(threads=(threads,))  # beside more threads, so few may be too slow to be judged
     row = choice.choose(artifact, runs, only).row
     made = artifacts.open(row.folder)
     return answering(opened(made, threads, row.computed)), deployed(made)
@@ -92,7 +93,7 @@ def chosen(artifact: Artifact, threads: int, runs: Path) -> tuple[Run, int]:
 
 def written(format: str, precision: str = "", computed: str | None = None) -> Callable[..., tuple[Run, int]]:
     def peer(artifact: Artifact, threads: int, runs: Path) -> tuple[Run, int]:
-        settings: Any = {"examples": choice.FEW, "precision": precision}
+        settings: Any = {"examples": trial.FEW, "precision": precision}
         made = artifact if format == "torch" else stages.exported(runs, artifact, format, export.Config(**settings))
         return answering(opened(made, threads, computed)), deployed(made)
 
@@ -138,8 +139,8 @@ def hugging_face(artifact: Artifact, threads: int, runs: Path) -> tuple[Run, int
 def in_openvino(artifact: Artifact, runs: Path, stored: str) -> Artifact:
     """An artifact written for OpenVINO, with weights as they are or of 8 bits."""
     if not stored:
-        return stages.exported(runs, artifact, "openvino", export.Config(examples=choice.FEW))
-    settings = {"to": stored, "format": "openvino", "examples": choice.FEW}
+        return stages.exported(runs, artifact, "openvino", export.Config(examples=trial.FEW))
+    settings = {"to": stored, "format": "openvino", "examples": trial.FEW}
     step = recipe.build(quantize.Config, settings, "quantize")
     return stages.carried_out(runs, artifact, [step], compare=False)
 
@@ -288,7 +289,7 @@ def chat10(args: argparse.Namespace, artifact: Artifact) -> None:
             if args.peers and name not in args.peers:
                 continue
             try:
-                settings = export.Config(examples=choice.FEW, precision=precision)
+                settings = export.Config(examples=trial.FEW, precision=precision)
                 made = artifact if format == "torch" else stages.exported(args.runs, artifact, format, settings)
                 engine = opened(made, threads)
                 with_reuse, without, reused = [], [], 0
@@ -353,7 +354,7 @@ def streams(args: argparse.Namespace, artifact: Artifact) -> None:
     generator, tokenizer = np.random.default_rng(), Tokenizer.read(artifact.folder, artifact.processor)
     vocabulary = int(artifact.inputs["ids"]["vocabulary"])
     step = recipe.build(
-        quantize.Config, {"to": "int8-weights", "format": "openvino", "examples": choice.FEW}, "quantize"
+        quantize.Config, {"to": "int8-weights", "format": "openvino", "examples": trial.FEW}, "quantize"
     )
     made = stages.carried_out(args.runs, artifact, [step], compare=False)
     told = Sampling(max_tokens=args.reply, ignore_end=True, temperature=1.0)

@@ -16,8 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from netwright.chat import choice, opening
+from netwright.chat import choice, opening, trial
 from netwright.chat.batch import Batch
+from netwright.chat.candidate import USUAL, Row, passes
 from netwright.chat.server.settings import Config
 from netwright.chat.server.shelf import Volume
 from netwright.core import artifact as artifacts
@@ -59,7 +60,7 @@ class Served:
 
     folder: Path
     precision: str | None = None
-    row: choice.Row | None = None
+    row: Row | None = None
 
 
 def about(found: Served, config: Config) -> dict[str, Any]:
@@ -121,14 +122,14 @@ def exported(artifact: Artifact, runs: Path) -> Served:
         return Served(Path(row.folder), row.computed, row)
     from netwright import export
 
-    return Served(stages.exported(runs, artifact, "openvino", export.Config(examples=choice.FEW)).folder)
+    return Served(stages.exported(runs, artifact, "openvino", export.Config(examples=trial.FEW)).folder)
 
 
-def _measured(artifact: Artifact, runs: Path) -> choice.Row | None:
+def _measured(artifact: Artifact, runs: Path) -> Row | None:
     """What `--explain` measured: the fastest that reads replies together, and keeps its perplexity."""
     found = choice.known(artifact, runs)
     rows = [row for row in found.rows if row.format == "openvino" and row.decode > 0] if found else []
-    rows = [row for row in rows if choice.passes(row, choice.Config()) and Path(row.folder).is_dir()]
+    rows = [row for row in rows if passes(row, USUAL) and Path(row.folder).is_dir()]
     return max(rows, key=lambda row: row.decode, default=None)
 
 

@@ -8,13 +8,15 @@ Messages name no files of this machine, and nothing of what others asked.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from netwright.core import db
 from netwright.core.error import UserError
 from netwright.export.decoding.pages import FullError
 
@@ -70,3 +72,17 @@ def refusal_of(fault: BaseException, param: str | None = None) -> RefusedError:
 def busy(why: str, seconds: int = 1) -> RefusedError:
     """Come again."""
     return RefusedError(503, f"the server is busy: {why}", "overloaded", headers={"Retry-After": str(seconds)})
+
+
+@contextlib.contextmanager
+def of_history() -> Iterator[None]:
+    """Within: what the history does not have is 404, and a database that is away 503."""
+    try:
+        yield
+    except UserError as fault:
+        told = refusal_of(fault)
+        if fault.allowed.startswith(("no such", "no message")):
+            told = RefusedError(404, told.message, "not_found", told.param)
+        elif fault.setting in ("database", db.VARIABLE):
+            told = RefusedError(503, "the history is away; try again", "history_unavailable")
+        raise told from None
