@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from netwright.svg.amounts import TARGETS, scaled, unscaled
-from netwright.svg.learn import Config, Learned, Table, fit, predict
+from netwright.svg.learn import Config, Learned, Lesson, Table, predict, taught
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _pearson(first_N: NDArray[Any], second_N: NDArray[Any]) -> float:
     return float(np.corrcoef(first_N, second_N)[0, 1])
 
 
-def controls(table: Table, config: Config) -> dict[str, Judged]:
+def controls(table: Table, config: Config, workers: int = 1) -> dict[str, Judged]:
     """What predictors reach that are not given everything, or too much, on the test split; one member each.
 
     "parameters only" sees no image, "image only" no setting. "leaky rows" sees everything and is judged on rows that
@@ -85,13 +85,13 @@ def controls(table: Table, config: Config) -> dict[str, Judged]:
     fixed = replace(table, settings_RP=np.broadcast_to(table.settings_RP.mean(0), table.settings_RP.shape).copy())
     order = np.random.default_rng(config.seed).permutation(len(table.targets_RT))
     cut = round(len(order) * len(test_N) / (len(train_N) + len(test_N)))
-    found = {}
-    for name, data, learned_N, judged_N in (
-        ("parameters only", blind, train_N, test_N), ("image only", fixed, train_N, test_N),
-        ("leaky rows", table, order[cut : cut + len(train_N)], order[:cut]),
-    ):  # fmt: skip
-        found[name] = judge(table, judged_N, predict(fit(data, learned_N, config, name), data, judged_N)[0])
-    return found
+    lessons = [
+        Lesson("parameters only", blind, train_N, config, test_N),
+        Lesson("image only", fixed, train_N, config, test_N),
+        Lesson("leaky rows", table, order[cut : cut + len(train_N)], config, order[:cut]),
+    ]
+    told = taught(lessons, "controls", workers)
+    return {one.title: judge(one.table, one.judged_N, mean) for one, (mean, _) in zip(lessons, told, strict=True)}
 
 
 def covered(table: Table, rows_N: NDArray[np.int64], mean_NT: NDArray[Any], reach_NT: NDArray[Any]) -> dict[str, float]:
@@ -121,7 +121,7 @@ def by_family(table: Table, mean_RT: NDArray[np.float64]) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values("pearson", ignore_index=True)
 
 
-def report(table: Table, learned: Learned, config: Config) -> dict[str, Any]:
+def report(table: Table, learned: Learned, config: Config, workers: int = 1) -> dict[str, Any]:
     """All that is said of a learned predictor, as plain values: on the test split, in parts of it, beside controls."""
     rows_N = table.rows_of("test")
     mean_NT, spread_NT = predict(learned.model, table, rows_N)
@@ -133,7 +133,7 @@ def report(table: Table, learned: Learned, config: Config) -> dict[str, Any]:
     judged["families left out"] = judge(table, np.flatnonzero(~photo_R), learned.unseen_mean_RT[~photo_R])
     if photo_R.any():
         judged["photo sources left out"] = judge(table, np.flatnonzero(photo_R), learned.unseen_mean_RT[photo_R])
-    judged |= controls(table, config)
+    judged |= controls(table, config, workers)
     far_N = learned.distance_I[table.image_R[rows_N]] > learned.about["limit"]
     reach = learned.about["reach"]
     reach_NT = spread_NT * np.where(far_N[:, None], reach["unfamiliar"], reach["familiar"])

@@ -12,8 +12,10 @@ on one side of a split.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from torch import Tensor, nn
 
 from netwright.core import artifact
 from netwright.core.error import UserError
+from netwright.core.map import map as each
 from netwright.core.run import progress
 from netwright.svg import setting, statistics, tracer
 from netwright.svg.amounts import FLOOR, TARGETS, scaled
@@ -41,6 +44,8 @@ OBSERVED = 16_384
 """Rows from which quantiles are taken, about."""
 ALIKE = 0.05
 """Spread of the logarithm of an image's distances below which its settings are hardly told apart."""
+ABOUT = 0.03
+"""Error of the logarithm of an amount, 7 %, below which it counts by its square."""
 FAMILIAR = 0.99
 """Share of images like those learned that are called familiar."""
 
@@ -50,7 +55,7 @@ class Config:
     """How the predictor is learned. Members differ in their seeds."""
 
     members: int = 6
-    epochs: int = 45
+    epochs: int = 60
     batch: int = 512
     lr: float = 3e-3
     weight_decay: float = 5e-2
@@ -58,6 +63,8 @@ class Config:
     dropout: float = 0.15
     raw: float = 1.0
     """Weight of the error of the similarity itself beside that of its logarithm."""
+    amounts: float = 1.0
+    """Weight of the absolute error of the logarithms of bytes, paths and corners: it aims at the median."""
     within: float = 1.5
     """Weight of the error of what sets an image's settings apart, in units of how far they lie apart."""
     seed: int = 0
@@ -108,12 +115,51 @@ def features(paths: Sequence[Path]) -> NDArray[np.float32]:
     return np.stack(found)
 
 
-def fit(table: Table, rows_N: NDArray[np.int64], config: Config, title: str = "learning") -> Ensemble:
-    """An ensemble trained on these rows."""
+@dataclass(frozen=True)
+class Lesson:
+    """An ensemble to be learned from some rows, and rows to predict then."""
+
+    title: str
+    table: Table
+    learned_N: NDArray[np.int64]
+    config: Config
+    judged_N: NDArray[np.int64]
+
+
+def fit(table: Table, rows_N: NDArray[np.int64], config: Config, title: str = "learning", workers: int = 1) -> Ensemble:
+    """An ensemble trained on these rows, its members by so many processes."""
+    if workers > 1:
+        configs = [replace(config, seed=config.seed + k) for k in range(config.members)]
+        lessons = [Lesson(title, table, rows_N, one, rows_N) for one in configs]
+        return Ensemble(each(partial(_one, workers), lessons, workers=workers, title=title)).eval()
     with progress(title, config.members * config.epochs) as advance:
         return Ensemble(
             [_member(table, rows_N, config, config.seed + k, advance) for k in range(config.members)]
         ).eval()
+
+
+def taught(lessons: Sequence[Lesson], title: str, workers: int = 1) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """What each lesson's ensemble predicts of its rows, scaled: mean and spread."""
+    if workers > 1:
+        return each(partial(_told, workers), lessons, workers=workers, title=title)
+    return [_told(1, lesson) for lesson in lessons]
+
+
+def _told(workers: int, lesson: Lesson) -> tuple[NDArray[Any], NDArray[Any]]:
+    _share_cores(workers)
+    model = fit(lesson.table, lesson.learned_N, lesson.config, lesson.title)
+    return predict(model, lesson.table, lesson.judged_N)
+
+
+def _one(workers: int, lesson: Lesson) -> Member:
+    """The first member alone."""
+    _share_cores(workers)
+    return _member(lesson.table, lesson.learned_N, lesson.config, lesson.config.seed, lambda: None)
+
+
+def _share_cores(workers: int) -> None:
+    if workers > 1:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
 
 
 def _member(table: Table, rows_N: NDArray[np.int64], config: Config, seed: int, advance: Callable[[], None]) -> Member:
@@ -147,20 +193,21 @@ def _member(table: Table, rows_N: NDArray[np.int64], config: Config, seed: int, 
 
 
 def _loss(output: tuple[Tensor, Tensor], goal_BT: Tensor, ssim_B2: Tensor, image_B: Tensor, config: Config) -> Tensor:
-    """Likelihood under a normal error of the spread told (weighted by it, Seitzer et al. 2022), the raw error, and the
-    error of what sets an image's settings apart."""
+    """Likelihood under a normal error of the spread told (weighted by it, Seitzer et al. 2022), the raw error, that of
+    the amounts, and the error of what sets an image's settings apart."""
     mean_BT, log_spread_BT = output
     spread_BT = log_spread_BT.exp()
     likelihood = 0.5 * ((goal_BT - mean_BT) / spread_BT) ** 2 + log_spread_BT
-    weighted = (likelihood * spread_BT.detach()).mean()
     raw = nn.functional.smooth_l1_loss(1 + FLOOR - 10 ** mean_BT[:, :2].clamp(max=0.2), ssim_B2, beta=0.05)
+    amounts = nn.functional.smooth_l1_loss(mean_BT[:, 2:], goal_BT[:, 2:], beta=ABOUT)
+    loss = (likelihood * spread_BT.detach()).mean() + config.raw * raw + config.amounts * amounts
     if not config.within:
-        return weighted + config.raw * raw
+        return loss
     _, place_B, count_G = image_B.unique(return_inverse=True, return_counts=True)
     error_B2, apart_B2 = (_apart(x, place_B, count_G) for x in (mean_BT[:, :2] - goal_BT[:, :2], goal_BT[:, :2]))
     variance_G2 = apart_B2.new_zeros(len(count_G), 2).index_add_(0, place_B, apart_B2**2) / count_G[:, None]
     within = nn.functional.huber_loss(error_B2 / (variance_G2[place_B] + ALIKE**2).sqrt(), torch.zeros_like(error_B2))
-    return weighted + config.raw * raw + config.within * within
+    return loss + config.within * within
 
 
 def _apart(values_BC: Tensor, place_B: Tensor, count_G: Tensor) -> Tensor:
@@ -226,14 +273,19 @@ def folds(table: Table, count: int = 8, seed: int = 0) -> NDArray[np.int64]:
     return table.images["family"].map(fold).to_numpy(np.int64)
 
 
-def unseen(table: Table, config: Config, count: int = 8) -> tuple[NDArray[Any], NDArray[Any]]:
+def unseen(
+    table: Table, config: Config, count: int = 8, workers: int = 1
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Predictions of every row by a model that saw no image of its family, scaled: mean and spread, (R, T) each."""
     fold_I = folds(table, count)
+    lessons = [
+        Lesson(f"families left out, {fold + 1} of {count}", table, table.where(fold_I != fold), config,
+               table.where(fold_I == fold))
+        for fold in range(count)
+    ]  # fmt: skip
     mean_RT, spread_RT = np.empty((2, *table.targets_RT.shape))
-    for fold in range(count):
-        rows_N = table.where(fold_I == fold)
-        model = fit(table, table.where(fold_I != fold), config, f"families left out, {fold + 1} of {count}")
-        mean_RT[rows_N], spread_RT[rows_N] = predict(model, table, rows_N)
+    for lesson, told in zip(lessons, taught(lessons, "families left out", workers), strict=True):
+        mean_RT[lesson.judged_N], spread_RT[lesson.judged_N] = told
     return mean_RT, spread_RT
 
 
@@ -284,19 +336,19 @@ class Learned:
     distance_I: NDArray[np.float32]
 
 
-def learned(table: Table, config: Config, out: Path, about: Mapping[str, Any]) -> Learned:
+def learned(table: Table, config: Config, out: Path, about: Mapping[str, Any], workers: int = 1) -> Learned:
     """Learn from the train split, measure the errors on the validation split, write the file of `Predictor`.
 
     Errors on unfamiliar images are those of models that saw no image of the family; `about` says what the data was.
     """
     from netwright.svg import export
 
-    model = fit(table, table.rows_of("train"), config)
+    model = fit(table, table.rows_of("train"), config, workers=workers)
     kept_N = table.rows_of("validation")
     measure = distance(table, np.flatnonzero(table.images["split"].to_numpy() == "train"))
     far_I = distances(measure, table)
     limit = float(np.quantile(far_I[table.images["split"].to_numpy() == "validation"], FAMILIAR))
-    mean_RT, spread_RT = unseen(table, replace(config, members=1, epochs=max(1, config.epochs // 2)))
+    mean_RT, spread_RT = unseen(table, replace(config, members=1, epochs=max(1, config.epochs // 2)), workers=workers)
     strange_N = table.where((far_I > limit) & (table.images["split"].to_numpy() != "test"))
     near = reach(table, kept_N, *predict(model, table, kept_N))
     far = reach(table, strange_N, mean_RT[strange_N], spread_RT[strange_N]) if len(strange_N) else near

@@ -4,10 +4,10 @@
     model(features_BF, settings_BS10)      # mean and spread of the scaled TARGETS
 
 A member joins an embedding of the image with a setting and with what the statistics say *at* that setting: how
-alike the image stays with its colours cut to this very number of bits, how many patches there are then, how much of
-it lies in steps smaller than this layer difference. Similarities are learned as log10 of their distance from 1,
-bytes and paths as log10. Members differ in their seeds; their mean is the prediction, and each also tells how wrong
-it expects to be (Nix and Weigend 1994).
+alike the image stays with its colours cut to this very number of bits, how many patches there are then that are large
+enough to be kept, how much of it lies in steps smaller than this layer difference. Similarities are learned as log10
+of their distance from 1, bytes and paths as log10. Members differ in their seeds; their mean is the prediction, and
+each also tells how wrong it expects to be (Nix and Weigend 1994).
 
 Shape legend: N settings of one image, F features, P columns of a setting, T targets, M members.
 """
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from netwright.svg import statistics
+from netwright.svg import patches, statistics
 from netwright.svg.amounts import TARGETS
 from netwright.svg.setting import COLUMNS, RANGES
 
@@ -34,6 +34,7 @@ class Matched(nn.Module):
     by_cut: Tensor
     by_step: Tensor
     by_both: Tensor
+    by_size: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +51,12 @@ class Matched(nn.Module):
             [[place[f"{view} left {b} {level}"] for level in range(statistics.LEVELS)] for b in statistics.BITS]
             for view in ("piece", "whole")
         ]
+        size = [
+            [[place[f"{said} {bits} {side}"] for side in patches.SIDES] for said in patches.SAID]
+            for bits in patches.BITS
+        ]
         self.register_buffer("by_both", torch.tensor(left), persistent=False)
+        self.register_buffer("by_size", torch.tensor(size), persistent=False)
         self.register_buffer("by_bits", torch.tensor(bits), persistent=False)
         self.register_buffer("by_cut", torch.tensor(cut), persistent=False)
         self.register_buffer("by_step", torch.tensor(step), persistent=False)
@@ -65,16 +71,24 @@ class Matched(nn.Module):
             _read(features_NF, self.by_cut, bits_N.clamp(max=len(statistics.CUT) - 1)),
             _read(features_NF, self.by_step, step_N),
             _read(features_NF, self._of(bits_N), torch.log2(2 ** step_N + 1).clamp(max=statistics.LEVELS - 1)),
+            self._patches(features_NF, settings_NP, bits_N),
         ], 1)  # fmt: skip
 
     def _of(self, bits_N: Tensor) -> Tensor:
         """Places of the borders left at each setting's number of bits, (N, views, levels)."""
         return self.by_both.transpose(0, 1)[bits_N.round().long()]
 
+    def _patches(self, features_NF: Tensor, settings_NP: Tensor, bits_N: Tensor) -> Tensor:
+        """Patches at a setting's number of bits (the nearest that was looked at) and smallest size, (N, said)."""
+        speckle_N = settings_NP[:, _at("filter_speckle")] * RANGES["filter_speckle"][1]
+        at_N = (bits_N.round() + RANGES["color_precision"][0] - patches.BITS[0]).clamp(0, len(patches.BITS) - 1)
+        place_N = torch.where(speckle_N < 0.5, 0.0, torch.log2(speckle_N.clamp(min=2)))
+        return _read(features_NF, self.by_size[at_N.long()], place_N)
+
     @property
     def width(self) -> int:
         """How many numbers come out."""
-        return len(self.by_bits) + len(self.by_cut) + len(self.by_step) + len(self.by_both)
+        return len(self.by_bits) + len(self.by_cut) + len(self.by_step) + len(self.by_both) + len(patches.SAID)
 
 
 def _at(name: str) -> int:

@@ -6,10 +6,10 @@
 The tracer keeps `color_precision` bits of each channel, joins neighbours that then differ by no more than 1 to
 patches, merges those that are small or nearer in colour than `layer_difference` into a neighbour, and draws the
 outlines of the rest (visioncortex, `color_clusters`). All but the last is imitated here for every number of bits: how
-alike the image is with its colours cut (SSIM), how long the borders between patches are, how many patches there are
-less their holes (Euler's formula on the grid), how much survives that is wider than a few pixels. Added are how
-steep, how rough and how flat the image is, at two scales, and the block edges that JPEG leaves. Everything is pooling
-and comparing, so that it stands in the exported graph. This file knows no setting.
+alike the image is with its colours cut (SSIM), how long the borders between patches are, how much survives that is
+wider than a few pixels. Added are how steep, how rough and how flat the image is, at two scales, and the block edges
+that JPEG leaves. Everything is pooling and comparing, so that it stands in the exported graph; how many patches there
+are of which size is told with the facts (`patches`). This file knows no setting.
 
 Shape legend: B batch, C channels, H height, W width, Q numbers of bits, F features, A facts of the image.
 """
@@ -31,8 +31,6 @@ STRIDE = 4
 BITS = (2, 3, 4, 5, 6, 7, 8)
 CUT = (2, 3, 4, 5, 6)
 """Numbers of bits at which cutting colours is seen in the similarity."""
-STRIDES = (2, 4)
-"""Every second and fourth pixel: fewer of the small patches are met."""
 LEVELS = 9
 """Powers of two of the sum of differences between neighbours: 0, 1, 3, 7 ... 255 and more."""
 WIDTHS = (2, 4, 8)
@@ -53,7 +51,7 @@ def columns() -> list[str]:
     return names + [f"{part} {bits}" for part in ("ssim", "active", "error") for bits in CUT] + _DRAWN
 
 
-PARTS = ["border", "corner", "stairs", *(f"wide{w}" for w in WIDTHS), "patches", *(f"patches/{s}" for s in STRIDES)]
+PARTS = ["border", "corner", "stairs", *(f"wide{w}" for w in WIDTHS)]
 _GENERAL = [
     *(f"step{s}" for s in STEPS), *(f"rough{v}" for v in ROUGH), *(f"bend{s}" for s in STEPS),
     "mean", "spread", "white", "black", "saturation", "saturated", "active share", "flat",
@@ -63,10 +61,11 @@ _DRAWN = ["open3 ssim", "open3 active", "open7 ssim", "open7 active"]
 
 
 def digest() -> str:
-    """What features kept on disk depend on: this file's text and that of the views."""
-    from netwright.svg import views
+    """What features kept on disk depend on: this file's text and that of what it is given."""
+    from netwright.svg import patches, views
 
-    text = "".join(Path(module).read_text(encoding="utf-8") for module in (__file__, views.__file__))
+    files = (__file__, views.__file__, patches.__file__)
+    text = "".join(Path(file).read_text(encoding="utf-8") for file in files)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -97,7 +96,7 @@ def _luma(values_BCHW: Tensor) -> Tensor:
 
 
 def _patches(pixels_BCHW: Tensor) -> Tensor:
-    """Of the patches that the tracer joins at each number of bits: borders, number, corners, widths."""
+    """Of the patches that the tracer joins at each number of bits: borders, corners, widths."""
     right, down, steps_BK = _joined(pixels_BCHW)
     area = pixels_BCHW.shape[-1] * pixels_BCHW.shape[-2]
     top, bottom, left, other = right[..., :-1, :], right[..., 1:, :], down[..., :-1], down[..., 1:]
@@ -110,16 +109,8 @@ def _patches(pixels_BCHW: Tensor) -> Tensor:
         if width > 2:
             square = _quartet(square, width // 2)
         wide.append(_sum(square) / area)
-    parts = [
-        2 - (_sum(right) + _sum(down)) / area,
-        _sum(corner) / area,
-        _sum(stairs) / area,
-        *wide,
-        _euler(right, down),
-    ]
-    for stride in STRIDES:
-        parts.append(_euler(*_joined(pixels_BCHW[..., ::stride, ::stride])[:2]))
-    return torch.cat([*parts, steps_BK], 1)
+    borders = 2 - (_sum(right) + _sum(down)) / area
+    return torch.cat([borders, _sum(corner) / area, _sum(stairs) / area, *wide, steps_BK], 1)
 
 
 def _joined(pixels_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -151,15 +142,6 @@ def _joined(pixels_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return joins[0], joins[1], _log(table_BLQ.transpose(1, 2).flatten(1) / area)
 
 
-def _euler(right: Tensor, down: Tensor) -> Tensor:
-    """Patches less their holes, by Euler's formula on the grid, as the logarithm of their number a pixel: (B, Q)."""
-    height, width = right.shape[-2], down.shape[-1]
-    joined = right[..., :-1, :] + right[..., 1:, :] + down[..., :-1] + down[..., 1:]
-    faces = _sum((joined == _byte(4)).to(torch.uint8))
-    area = height * width
-    return _log((area - _sum(right) - _sum(down) + faces).clamp(min=0) / area)
-
-
 def _byte(value: int) -> Tensor:
     """A constant of the pixels' type: ONNX compares no bytes with wider integers."""
     return torch.tensor(value, dtype=torch.uint8)
@@ -186,7 +168,7 @@ def _general(values_BCHW: Tensor, luma_B1HW: Tensor, reference: Moments) -> Tens
         mean_B1 / 255, (luma_B1HW - mean_B1[..., None, None]).square().mean((2, 3)).sqrt() / 255,
         _share(lowest >= 254), _share(highest <= 1), saturation.mean((1, 2))[:, None] / 255, _share(saturation > 64),
         (variance > ACTIVE).float().mean((2, 3)), (variance < 0.01).float().mean((2, 3)),
-        *_ssim(luma_B1HW, reference, functional.avg_pool2d(padded, 3, 1)),
+        *_ssim(luma_B1HW, reference, _pooled(padded, 3, 1)),
         torch.log(edges / rough)[:, None], torch.log((bend.mean((1, 2, 3)) + 1e-3) / rough)[:, None],
     ]  # fmt: skip
     return torch.cat([_above(both, STEPS), _above(variance, ROUGH), _above(bend, STEPS), *single], 1)
@@ -261,7 +243,18 @@ def _grown(values: Tensor, width: int) -> Tensor:
 
 def _mean(values: Tensor) -> Tensor:
     """Means over every fourth window of every fourth row: a sample of what `likeness` measures."""
-    return functional.avg_pool2d(values, WINDOW, STRIDE)
+    return _pooled(values, WINDOW, STRIDE)
+
+
+def _pooled(values_BQHW: Tensor, side: int, stride: int) -> Tensor:
+    """Means over windows, as a convolution: ONNX Runtime's pooling takes four times as long."""
+    rows, channels, height, width = values_BQHW.shape
+    means = functional.conv2d(
+        values_BQHW.reshape(rows * channels, 1, height, width),
+        torch.full((1, 1, side, side), side**-2.0),
+        stride=stride,
+    )
+    return means.view(rows, channels, *means.shape[2:])
 
 
 def _ssim(luma_B1HW: Tensor, reference: Moments, drawn_BQHW: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 import torch
 
-from netwright.svg import statistics
+from netwright.svg import patches, statistics
 from netwright.svg.amounts import TARGETS
 from netwright.svg.network import Distance, Ensemble, Matched, Member
 from netwright.svg.setting import COLUMNS, Setting, draw, vectors
@@ -17,8 +17,19 @@ def matched(setting: Setting) -> dict[str, float]:
 def test_features_are_read_at_the_settings_number_of_bits():
     for bits in statistics.BITS:
         read = matched(Setting(color_precision=bits, layer_difference=1))
-        assert {f"piece border {bits}", f"whole patches {bits}", f"ssim {min(bits, 6)}", "piece step1"} <= set(read)
+        assert {f"piece border {bits}", f"whole wide4 {bits}", f"ssim {min(bits, 6)}", "piece step1"} <= set(read)
         assert f"piece left {bits} 1" in read
+
+
+def test_patches_are_read_at_the_smallest_size_that_is_kept():
+    for bits, looked in ((2, 3), (3, 3), (4, 4), (6, 6), (7, 6), (8, 6)):
+        for speckle, side in ((0, 0), (1, 2), (2, 2), (8, 8), (16, 16)):
+            read = matched(Setting(color_precision=bits, filter_speckle=speckle))
+            assert {f"{said} {looked} {side}" for said in patches.SAID} <= set(read), (bits, speckle)
+    places = torch.arange(float(len(NAMES)))[None]
+    between = Matched()(places, torch.from_numpy(vectors([Setting(filter_speckle=6)])))[0].tolist()
+    low, high = NAMES.index("patches 6 4"), NAMES.index("patches 6 8")
+    assert any(low + 1 < value < high - 1 for value in between)
 
 
 def test_between_two_columns_it_is_interpolated():

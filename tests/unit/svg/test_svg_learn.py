@@ -68,6 +68,15 @@ def test_learning_is_the_same_twice(table):
     assert (first == second).all()
 
 
+def test_two_processes_learn_what_one_does(table):
+    few = learn.Config(members=2, epochs=1, hidden=16)
+    rows = table.rows_of("train")
+    one, two = (learn.predict(learn.fit(table, rows, few, workers=n), table, rows)[0] for n in (1, 2))
+    assert np.allclose(one, two, atol=1e-4)
+    alone, together = (learn.unseen(table, dataclasses.replace(few, members=1), 2, n)[0] for n in (1, 2))
+    assert np.allclose(alone, together, atol=1e-4)
+
+
 def test_families_are_left_out_whole_and_every_row_is_predicted_once(table):
     fold = learn.folds(table, 3)
     assert table.images.assign(fold=fold).groupby("family")["fold"].nunique().max() == 1

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from netwright.svg.raster import from_pixels
-from netwright.svg.views import FACTS, PIECE, TILE, WHOLE, views
+from netwright.svg.raster import TILE, from_pixels
+from netwright.svg.views import FACTS, PIECE, WHOLE, views
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (8, 700), (PIECE, PIECE), (PIECE + 1, 31), (901, 640)])

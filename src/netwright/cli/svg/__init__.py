@@ -33,7 +33,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         _file(name).arguments(parser)
     shared = parser.add_argument_group("shared")
     shared.add_argument("--out", type=Path, metavar="PLACE", help=OUT)
-    shared.add_argument("--workers", type=int, metavar="N", help="processes that trace (default: as many as cores)")
+    shared.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that trace (default: as many as cores) or learn (default: 1)",
+    )
 
 
 def main(args: argparse.Namespace) -> Answer:

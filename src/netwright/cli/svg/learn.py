@@ -11,10 +11,10 @@ from netwright.cli import Answer
 from netwright.core.error import UserError
 
 ABOUT = "learn DATA: the predictor, learned anew and judged"
-HEEDS = ("out", "members", "epochs")
+HEEDS = ("out", "members", "epochs", "workers")
 COLUMNS = {
-    "pearson": "SSIM r", "within": "within image", "mae": "SSIM error", "pearson_log_bytes": "log bytes r",
-    "size_error": "size error", "pearson_log_paths": "log paths r", "n": "rows",
+    "pearson": "SSIM r", "within": "rank", "mae": "error", "pearson_log_bytes": "bytes r", "size_error": "off",
+    "pearson_log_paths": "paths r", "n": "rows",
 }  # fmt: skip
 
 
@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the action."""
     group = parser.add_argument_group("learn")
     group.add_argument("--members", type=int, metavar="N", help="networks of the ensemble (default: 6)")
-    group.add_argument("--epochs", type=int, metavar="N", help="passes over the data (default: 45)")
+    group.add_argument("--epochs", type=int, metavar="N", help="passes over the data (default: 60)")
 
 
 def main(args: argparse.Namespace) -> Answer:
@@ -37,9 +37,12 @@ def main(args: argparse.Namespace) -> Answer:
     out = args.out or folder / "predictor"
     if args.dry_run:
         return Answer({**asdict(config), "out": str(out)}, f"Would learn from {folder} into {out}.")
+    workers = 1 if args.workers is None else args.workers
+    if not 1 <= workers <= 64:
+        raise UserError("workers", workers, "1 to 64", "netwright svg learn DATA --workers 2")
     table = learn.read(folder)
-    learned = learn.learned(table, config, out, learn.provenance(folder, table))
-    told = judge.report(table, learned, config)
+    learned = learn.learned(table, config, out, learn.provenance(folder, table), workers)
+    told = judge.report(table, learned, config, workers)
     artifact.write_json(out / "judged.json", told)
     return Answer({"predictor": str(learned.path), **told}, _view(learned.path, told))
 
@@ -48,14 +51,16 @@ def _view(path: Path, told: dict[str, Any]) -> Any:
     from rich.console import Group
     from rich.table import Table
 
-    shown = Table(title="On images that were held out", title_justify="left")
+    shown = Table(title="On images that were held out", title_justify="left", box=None, pad_edge=False)
     for name in ("", *COLUMNS.values()):
-        shown.add_column(name, justify="right" if name else "left")
+        shown.add_column(name, justify="right" if name else "left", no_wrap=True)
     for name, judged in told["judged"].items():
-        shown.add_row(name, *(f"{judged[key]:.3f}" if key != "n" else str(judged[key]) for key in COLUMNS))
+        shown.add_row(name, *(f"{judged[key]:.3f}" if key != "n" else f"{judged[key]:,}" for key in COLUMNS))
     covered = ", ".join(f"{name} {share:.1%}" for name, share in told["covered"].items())
     return Group(
-        shown, f"90 % intervals hold: {covered}",
+        shown, "r: Pearson's correlation, of bytes and paths by their logarithms.",
+        "rank: Spearman's within an image. off: bytes, in the median.",
+        f"90 % intervals hold: {covered}",
         f"Families left out: mean r {told['families_mean']:.3f} of {told['families']} without photographs.",
         f"The predictor is {path} ({path.stat().st_size / 1e6:.1f} MB).",
     )  # fmt: skip
