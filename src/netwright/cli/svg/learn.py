@@ -51,7 +51,7 @@ def _view(path: Path, told: dict[str, Any]) -> Any:
     from rich.console import Group
     from rich.table import Table
 
-    shown = Table(title="On images that were held out", title_justify="left", box=None, pad_edge=False)
+    shown = Table(title="On images that were held out", title_justify="left", box=None, padding=(0, 1, 0, 0))
     for name in ("", *COLUMNS.values()):
         shown.add_column(name, justify="right" if name else "left", no_wrap=True)
     for name, judged in told["judged"].items():
