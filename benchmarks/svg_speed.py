@@ -2,13 +2,14 @@
 
     python benchmarks/svg_speed.py [--model FILE] [--rounds 30]
 
-One thread. Images of noise and of flat discs in four sizes; medians over rounds after three that do not count, with
-the least and the greatest.
+One core, one thread. Images of noise and of flat discs in four sizes; medians over rounds after three that do not
+count, with the least and the greatest.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--rounds", type=int, default=30)
     args = parser.parse_args()
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     predictor, settings = Predictor.load(args.model), draw(1000)
     for side in (128, 256, 512, 1024):
         rasters = [picture(side, seed) for seed in range(args.rounds + 3)]
